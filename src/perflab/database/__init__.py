@@ -1,0 +1,1 @@
+"""Reaching the database: sessions, plans, the pool, index builds and pages."""

@@ -1,0 +1,122 @@
+"""What the lab would use on this machine, what is wrong with it, and what to do."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import shutil
+import tempfile
+from pathlib import Path
+
+import msgspec
+import psutil
+
+from perflab.datasets import CACHE_LIMIT_BYTES, databases_dir, folder_bytes
+from perflab.measure.environment import library_versions, steadiness
+from perflab.paths import cache_dir, runs_dir
+from perflab.services import probe
+
+ENOUGH_FILES = 4_096
+ENOUGH_DISK_BYTES = 3 * 2**30
+STEADY = 0.95
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One line of the examination."""
+
+    subject: str
+    state: str
+    ok: bool = True
+    advice: str = ""
+
+
+def examine() -> list[Finding]:
+    """Look at servers, versions, cores, file descriptors, disk and noise."""
+    return [*_servers(), _versions(), _cores(), _files(), *_disks(), _cache(), _noise()]
+
+
+def clean_cache() -> str:
+    """Delete everything in the cache; returns a sentence that says what."""
+    folder = cache_dir()
+    freed = folder_bytes(folder)
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            shutil.rmtree(entry, ignore_errors=True)
+        else:
+            entry.unlink(missing_ok=True)
+    return f"deleted {freed / 2**20:,.0f} MiB from {folder}"
+
+
+def _servers() -> list[Finding]:
+    found = []
+    for service in ("postgres", "redis"):
+        rungs = [p for p in probe() if p.service == service]
+        usable = [p for p in rungs if p.available]
+        others = "; ".join(f"{p.rung}: {p.reason}" for p in rungs if not p.available)
+        if usable:
+            first = usable[0]
+            state = f"{first.rung} would be used: {first.reason}" + (f" ({others})" if others else "")
+            found.append(Finding(service, state))
+        else:
+            advice = next((p.advice for p in reversed(rungs) if p.advice), "")
+            found.append(Finding(service, f"none can be had ({others})", ok=False, advice=advice))
+    return found
+
+
+def _versions() -> Finding:
+    libraries = library_versions()
+    shown = ", ".join(f"{name} {version}" for name, version in libraries.items())
+    return Finding("versions", f"Python {platform.python_version()}, {shown}")
+
+
+def _cores() -> Finding:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    memory = psutil.virtual_memory().total / 2**30
+    state = f"{cores} usable, {memory:.0f} GiB of memory, load average {os.getloadavg()[0]:.1f}"
+    if cores < 2:
+        return Finding(
+            "cores", state, ok=False, advice="server and client share one core; use two or more"
+        )
+    if os.getloadavg()[0] > cores:
+        return Finding("cores", state, ok=False, advice="something else is busy here; stop it first")
+    return Finding("cores", state)
+
+
+def _files() -> Finding:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    ok = soft >= ENOUGH_FILES
+    advice = "" if ok else f"raise it before measuring connections: ulimit -n {min(hard, 65_536)}"
+    return Finding("file descriptors", f"{soft} (at most {hard})", ok=ok, advice=advice)
+
+
+def _disks() -> list[Finding]:
+    places = {"temporary folder": Path(tempfile.gettempdir()), "cache": cache_dir(), "runs": runs_dir()}
+    remedies = {
+        "temporary folder": "set TMPDIR to a larger disk",
+        "cache": "perflab doctor --clean, or set PERFLAB_CACHE_DIR",
+        "runs": "set PERFLAB_RUNS_DIR to a larger disk",
+    }
+    found = []
+    for name, place in places.items():
+        existing = next(p for p in (place, *place.parents) if p.exists())
+        free = shutil.disk_usage(existing).free
+        ok = free >= ENOUGH_DISK_BYTES and os.access(existing, os.W_OK)
+        state = f"{place}, {free / 2**30:.0f} GiB free"
+        found.append(Finding(name, state, ok=ok, advice="" if ok else remedies[name]))
+    return found
+
+
+def _cache() -> Finding:
+    folder = databases_dir()
+    entries = sum(1 for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else 0
+    size = folder_bytes(folder) if entries else 0
+    limit = CACHE_LIMIT_BYTES / 2**30
+    return Finding("loaded data", f"{entries} kept, {size / 2**20:,.0f} MiB of at most {limit:.0f} GiB")
+
+
+def _noise() -> Finding:
+    share = steadiness()
+    ok = share >= STEADY
+    advice = "" if ok else "figures will be marked noisy; close other programs or use a quieter machine"
+    return Finding("noise", f"a busy loop got {share:.0%} of a core", ok=ok, advice=advice)

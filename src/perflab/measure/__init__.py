@@ -1,0 +1,1 @@
+"""Measuring: experiments, intervals, claims with verdicts, environments and results."""

@@ -1,0 +1,148 @@
+"""The notebooks' parameters: typed, range-checked, refused by name before anything starts."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
+
+import msgspec
+
+from perflab.errors import ParameterError
+from perflab.profiles import load_profile
+
+RungChoice = Literal["auto", "url", "docker", "embedded"]
+PlanCacheMode = Literal["auto", "force_custom_plan", "force_generic_plan"]
+
+
+class Common(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What every notebook takes."""
+
+    servers: ClassVar[bool] = True
+    """Whether the notebook needs servers and seeded data."""
+
+    profile: str = "quick"
+    """How big: a table of ``data/profiles.toml``."""
+    services: RungChoice = "auto"
+    """Where the servers come from."""
+    seed: Annotated[int, msgspec.Meta(ge=0, lt=2**32)] = 42
+    """Seeds the data, the parameters drawn and the order of the blocks."""
+    claims: str = ""
+    """A claims file of one's own; empty for the plan's."""
+
+
+class DatabaseParameters(Common, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """01_database."""
+
+    without_indexes: list[str] = []
+    """Catalogue indexes to leave out of the after arm, by name."""
+    plan_cache_mode: PlanCacheMode = "force_custom_plan"
+    """How prepared statements are planned in both arms."""
+
+
+class ScorecardParameters(Common, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """09_scorecard."""
+
+    servers: ClassVar[bool] = False
+
+    run: str = "newest"
+    """A run's id or folder; ``newest`` takes the newest result of each claim."""
+
+
+NOTEBOOKS: Mapping[str, type[Common]] = {
+    "01_database": DatabaseParameters,
+    "09_scorecard": ScorecardParameters,
+}
+
+P = TypeVar("P", bound=Common)
+
+
+def notebook_name(text: str) -> str:
+    """The notebook that ``text`` (a name or a path) means; a ParameterError lists the known."""
+    name = Path(text).name.removesuffix(".ipynb")
+    if name not in NOTEBOOKS:
+        raise ParameterError(f"notebook {text!r} is unknown; choose from {', '.join(NOTEBOOKS)}")
+    return name
+
+
+def check(type_: type[P], values: Mapping[str, object]) -> P:
+    """``values`` as checked parameters; a ParameterError names the first one that is wrong."""
+    known = {field.name: field.type for field in msgspec.structs.fields(type_)}
+    for name in values:
+        if name not in known:
+            raise ParameterError(f"unknown parameter {name!r}; this notebook takes {', '.join(known)}")
+    for name, value in values.items():
+        try:
+            msgspec.convert(value, known[name])
+        except msgspec.ValidationError as error:
+            reason = str(error).split(" - at `$")[0]
+            raise ParameterError(f"parameter {name}={value!r}: {reason}") from None
+    parameters = msgspec.convert(dict(values), type_)
+    load_profile(parameters.profile)
+    if parameters.claims and not Path(parameters.claims).is_file():
+        raise ParameterError(f"parameter claims={parameters.claims!r}: no such file")
+    return parameters
+
+
+def parse_assignments(
+    assignments: Sequence[str], notebooks: Sequence[str]
+) -> dict[str, dict[str, object]]:
+    """``name=value`` strings of a command line as values for each of ``notebooks``.
+
+    A value is JSON (``7``, ``true``, ``["a"]``) or else text; a list may be written ``a,b``.
+    A name that none of the notebooks knows raises a ParameterError.
+    """
+    given: dict[str, dict[str, object]] = {name: {} for name in notebooks}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals or not name.isidentifier():
+            raise ParameterError(f"-p {assignment!r}: write it as name=value")
+        takers = [n for n in notebooks if name in NOTEBOOKS[n].__struct_fields__]
+        if not takers:
+            known = sorted({f for n in notebooks for f in NOTEBOOKS[n].__struct_fields__})
+            raise ParameterError(
+                f"unknown parameter {name!r}; {', '.join(notebooks)} take {', '.join(known)}"
+            )
+        for notebook in takers:
+            given[notebook][name] = _value(NOTEBOOKS[notebook], name, text)
+    return given
+
+
+def _value(type_: type[Common], name: str, text: str) -> object:
+    wanted = next(f.type for f in msgspec.structs.fields(type_) if f.name == name)
+    if wanted is str:
+        return text
+    try:
+        value: object = json.loads(text)
+    except json.JSONDecodeError:
+        value = text
+    if isinstance(value, str):
+        try:
+            msgspec.convert(value, wanted)
+        except msgspec.ValidationError:
+            if str(wanted).startswith("list["):
+                return [part.strip() for part in value.split(",") if part.strip()]
+    return value
+
+
+def injected(history: Sequence[str]) -> dict[str, object]:
+    """What papermill injected, read from a kernel's input history.
+
+    papermill only warns about a name that the notebook does not know; the cell it inserts
+    begins with ``# Parameters``, so the names stand in the history for us to check.
+    """
+    found: dict[str, object] = {}
+    for source in history:
+        if source.startswith("# Parameters\n"):
+            found |= _assigned(source)
+    return found
+
+
+def _assigned(source: str) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            values[node.targets[0].id] = ast.literal_eval(node.value)
+    return values

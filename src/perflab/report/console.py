@@ -1,0 +1,45 @@
+"""The scorecard in a terminal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+_COLOURS: Mapping[str, str] = {
+    "met": "green",
+    "missed": "red",
+    "cannot tell": "yellow",
+    "void": "magenta",
+}
+
+
+def print_scorecard(console: Console, card: pd.DataFrame) -> None:
+    """Print the measured claims of a scorecard and how many are not measured yet."""
+    measured = card[card["verdict"].isin(list(_COLOURS))]
+    table = Table(title="Scorecard", title_justify="left", header_style="bold")
+    for heading in ("claim", "promised", "measured [95 % interval]", "verdict"):
+        table.add_column(heading, overflow="fold")
+    for row in measured.to_dict("records"):
+        colour = _COLOURS[row["verdict"]]
+        table.add_row(
+            row["claim"], row["promise"], _measured(row), f"[bold {colour}]{row['verdict']}[/]"
+        )
+    console.print(table)
+    rest = len(card) - len(measured)
+    if rest:
+        console.print(f"{rest} claims are not measured yet by this run's notebooks")
+    for row in measured[measured["verdict"].isin(["cannot tell", "void"])].to_dict("records"):
+        console.print(f"{row['verdict']}: {row['claim']}: {row['reason']}", soft_wrap=True)
+
+
+def _measured(row: Mapping[str, object]) -> str:
+    value, lo, hi = (float(str(row[k])) for k in ("measured", "measured_lo", "measured_hi"))
+    if math.isnan(value):
+        return "not estimable"
+    if lo == hi:
+        return f"{value:,.4g} {row['unit']}"
+    return f"{value:,.4g} \\[{lo:,.4g}, {hi:,.4g}] {row['unit']}"

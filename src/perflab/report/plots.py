@@ -1,0 +1,165 @@
+"""Plots of results: intervals are always drawn, units are always named.
+
+Every function takes a tidy frame and returns a figure; none of them computes a statistic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from perflab.report.style import PALETTE, SERIES, VERDICT, finish, new_figure
+
+
+def before_after(frame: pd.DataFrame, *, title: str, x: str = "mean latency (ms)") -> Figure:
+    """One row a label, both arms as points with intervals on a logarithmic axis.
+
+    Columns: label, and for each arm ``before``, ``before_lo``, ``before_hi``, ``after``, ...
+    """
+    figure, axes = new_figure(height=0.9 + 0.3 * len(frame))
+    y = np.arange(len(frame))[::-1]
+    axes.hlines(y, frame["after"], frame["before"], color="#dddddd", linewidth=2, zorder=1)
+    for arm in ("before", "after"):
+        _points(axes, frame[arm], y, frame[f"{arm}_lo"], frame[f"{arm}_hi"], PALETTE[arm], arm)
+    axes.set_yticks(y, list(frame["label"]))
+    _log(axes, "x")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.9 / (0.9 + 0.3 * len(frame))), ncols=2)
+    return finish(axes, title=title, x=x, y="")
+
+
+def verdicts(frame: pd.DataFrame, *, title: str, x: str) -> Figure:
+    """Measured value with its interval beside the claimed one, coloured by verdict.
+
+    Columns: label, estimate, lo, hi, claimed, verdict.
+    """
+    figure, axes = new_figure(height=1.3 + 0.45 * len(frame))
+    y = np.arange(len(frame))[::-1]
+    for verdict, colour in VERDICT.items():
+        rows = (frame["verdict"] == verdict).to_numpy()
+        if rows.any():
+            part = frame[rows]
+            _points(axes, part["estimate"], y[rows], part["lo"], part["hi"], colour, verdict)
+    axes.scatter(frame["claimed"], y, marker="|", s=420, color="black", zorder=2, label="claimed")
+    axes.set_yticks(y, list(frame["label"]))
+    axes.set_ylim(-0.6, len(frame) - 0.4)
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return finish(axes, title=title, x=x, y="")
+
+
+def curves(
+    frame: pd.DataFrame,
+    *,
+    x: str,
+    y: str,
+    hue: str,
+    title: str,
+    x_label: str,
+    y_label: str,
+    log: str = "",
+    reference: float | None = None,
+    reference_label: str = "",
+) -> Figure:
+    """Lines with points; intervals where ``{y}_lo`` and ``{y}_hi`` exist. ``log``: "x", "y", "xy"."""
+    figure, axes = new_figure()
+    for number, (name, part) in enumerate(frame.groupby(hue, sort=False)):
+        colour = PALETTE.get(str(name), SERIES[number % len(SERIES)])
+        part = part.sort_values(x)
+        axes.plot(part[x], part[y], marker="o", color=colour, label=str(name))
+        if f"{y}_lo" in part:
+            axes.fill_between(
+                part[x].to_numpy(float),
+                part[f"{y}_lo"].to_numpy(float),
+                part[f"{y}_hi"].to_numpy(float),
+                color=colour,
+                alpha=0.18,
+                linewidth=0,
+            )
+    for axis in log:
+        _log(axes, axis)
+    if "x" in log:
+        axes.set_xticks(sorted(frame[x].unique()))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    if reference is not None:
+        axes.axhline(reference, color="black", linewidth=1, linestyle="--")
+        axes.annotate(
+            reference_label,
+            (1.0, reference),
+            xycoords=("axes fraction", "data"),
+            ha="right",
+            va="bottom",
+            fontsize=9,
+        )
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return finish(axes, title=title, x=x_label, y=y_label)
+
+
+def bars(frame: pd.DataFrame, *, label: str, value: str, title: str, x_label: str) -> Figure:
+    """Horizontal bars, the largest on top; intervals where ``{value}_lo`` exists."""
+    figure, axes = new_figure(height=0.8 + 0.24 * len(frame))
+    part = frame.sort_values(value)
+    errors = None
+    if f"{value}_lo" in part:
+        errors = np.abs(
+            np.vstack([part[value] - part[f"{value}_lo"], part[f"{value}_hi"] - part[value]])
+        )
+    axes.barh(part[label], part[value], xerr=errors, color=PALETTE["after"], ecolor="#333333")
+    axes.grid(visible=False, axis="y")
+    return finish(axes, title=title, x=x_label, y="")
+
+
+def timeline(
+    frame: pd.DataFrame, *, outages: Sequence[tuple[float, float]], title: str, y_label: str
+) -> Figure:
+    """Calls over time with outages shaded. Columns: at_s, ms, kind."""
+    figure, axes = new_figure(height=3.4)
+    for start, end in outages:
+        axes.axvspan(start, end, color="#f3d9c9", zorder=0, label="server down")
+    for number, (kind, part) in enumerate(frame.groupby("kind", sort=False)):
+        axes.scatter(part["at_s"], part["ms"], s=9, color=SERIES[number % len(SERIES)], label=str(kind))
+    _log(axes, "y")
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), markerscale=2)
+    return finish(axes, title=title, x="seconds since the start", y=y_label)
+
+
+def _points(
+    axes: Axes, values: object, y: object, lo: object, hi: object, colour: str, label: str
+) -> None:
+    estimate = np.asarray(values, dtype=float)
+    errors = np.vstack([estimate - np.asarray(lo, float), np.asarray(hi, float) - estimate])
+    axes.errorbar(
+        estimate,
+        np.asarray(y, dtype=float),
+        xerr=np.clip(np.nan_to_num(errors), 0, None),
+        fmt="o",
+        color=colour,
+        ecolor=colour,
+        elinewidth=2.2,
+        capsize=0,
+        markersize=6,
+        label=label,
+        zorder=3,
+    )
+
+
+def _log(axes: Axes, which: str) -> None:
+    if which == "x":
+        axes.set_xscale("log")
+        axis = axes.xaxis
+    else:
+        axes.set_yscale("log")
+        axis = axes.yaxis
+    axis.set_major_locator(LogLocator(base=10, subs=(1.0,), numticks=12))
+    axis.set_major_formatter(FuncFormatter(_plain))
+    axis.set_minor_formatter(NullFormatter())
+    axes.grid(visible=True, which="minor", axis="x" if which == "x" else "y", color="#f3f3f3")
+
+
+def _plain(value: float, _position: int | None = None) -> str:
+    return f"{value:,.0f}" if value >= 1 else f"{value:g}"
+
+

@@ -1,0 +1,1 @@
+"""The statements of the workload, one module for each category."""

@@ -1,0 +1,195 @@
+"""The ladder: which rung gives each service, opened and closed together."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Protocol, Self
+
+from perflab.services import embedded
+from perflab.services.account import server_account
+from perflab.services.errors import RungUnavailable, ServiceError
+from perflab.services.home import Home, sweep
+from perflab.services.probe import Probe
+from perflab.services.servers import (
+    SERVICE_NAMES,
+    Postgres,
+    PostgresSettings,
+    Redis,
+    Rung,
+    ServiceName,
+)
+from perflab.services.share import read_share, write_share
+
+
+class RungModule(Protocol):
+    """What a rung's module offers; the callers of this package never see which one it is."""
+
+    def available(self, service: ServiceName, /) -> Probe:
+        """Whether it can give this service, and why or why not."""
+
+    def start(
+        self,
+        service: ServiceName,
+        home: Home,
+        settings: PostgresSettings,
+        postgres_template: Path | None,
+        /,
+    ) -> Postgres | Redis:
+        """The service, started or found."""
+
+
+URL_ENV: dict[ServiceName, str] = {"postgres": "PERFLAB_POSTGRES_URL", "redis": "PERFLAB_REDIS_URL"}
+_SHARE_FILE = "share.json"
+RUNGS: tuple[Rung, ...] = ("url", "docker", "embedded")
+"""From the user's own servers down to ours; ``auto`` takes the first that can."""
+_BUILT: Mapping[Rung, RungModule] = {"embedded": embedded}
+_ONLY_EMBEDDED = "this version of perflab has only the embedded rung"
+
+
+class Services:
+    """The servers of one lab. A context manager: leaving it closes them."""
+
+    def __init__(
+        self,
+        postgres: Postgres | None,
+        redis: Redis | None,
+        notes: tuple[str, ...],
+        home: Home | None = None,
+    ) -> None:
+        self._postgres = postgres
+        self._redis = redis
+        self._home = home
+        self._closed = False
+        self.notes = notes
+        """One line per service: its rung, and why that one."""
+
+    def __repr__(self) -> str:
+        parts = [repr(part) for part in (self._postgres, self._redis) if part is not None]
+        return f"<Services {' '.join(parts)}{' closed' if self._closed else ''}>"
+
+    @property
+    def postgres(self) -> Postgres:
+        """The PostgreSQL; a ServiceError if it was not asked for."""
+        if self._postgres is None:
+            raise ServiceError("these services were opened without PostgreSQL; add it to only=")
+        return self._postgres
+
+    @property
+    def redis(self) -> Redis:
+        """The Redis; a ServiceError if it was not asked for."""
+        if self._redis is None:
+            raise ServiceError("these services were opened without Redis; add it to only=")
+        return self._redis
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop the servers that this process started and remove their folder; idempotent."""
+        self._closed = True
+        if self._home is not None:
+            self._home.close()
+
+    def share(self) -> Path:
+        """Write a file from which ``attach_services`` in another process can use these servers.
+
+        It holds the passwords: only this user can read it, and it goes when the lab is closed.
+        """
+        if self._home is None:
+            raise ServiceError("only the process that opened the services can share them")
+        if self._closed:
+            raise ServiceError("the services are closed; open them again to share them")
+        path = self._home.path / _SHARE_FILE
+        write_share(path, self._postgres, self._redis, self.notes)
+        return path
+
+
+def open_services(
+    rung: Rung | Literal["auto"] = "auto",
+    *,
+    settings: PostgresSettings | None = None,
+    postgres_template: Path | None = None,
+    only: Collection[ServiceName] = SERVICE_NAMES,
+) -> Services:
+    """Start or find the servers named in ``only``; each can come from a rung of its own.
+
+    ``postgres_template`` is a data folder that ``Postgres.snapshot`` made. A RungUnavailable says
+    why a rung cannot serve and what to do. The servers end with ``close()``, or with this process.
+    """
+    unknown = set(only) - set(SERVICE_NAMES)
+    if unknown:
+        raise ServiceError(f"only={sorted(unknown)} is unknown; choose from {SERVICE_NAMES}")
+    chosen = {name: _choose(name, rung) for name in SERVICE_NAMES if name in only}
+    sweep()
+    home = Home(server_account())
+    try:
+        servers = [
+            module.start(name, home, settings or PostgresSettings(), postgres_template)
+            for name, (module, _note) in chosen.items()
+        ]
+    except BaseException:
+        with contextlib.suppress(ServiceError):
+            home.close()
+        raise
+    return Services(
+        next((server for server in servers if isinstance(server, Postgres)), None),
+        next((server for server in servers if isinstance(server, Redis)), None),
+        tuple(note for _module, note in chosen.values()),
+        home,
+    )
+
+
+def attach_services(path: Path) -> Services:
+    """The servers that another process shared; closing these services stops nothing."""
+    return Services(*read_share(path))
+
+
+def probe() -> tuple[Probe, ...]:
+    """For each service and rung whether it could be used here, and if not, what to do."""
+    return tuple(_probe(name, rung) for name in SERVICE_NAMES for rung in RUNGS)
+
+
+def _probe(service: ServiceName, rung: Rung) -> Probe:
+    if rung in _BUILT:
+        return _BUILT[rung].available(service)
+    variable = URL_ENV[service]
+    if rung != "url":
+        return Probe(service, rung, reason="not part of this version")
+    if not os.environ.get(variable):
+        return Probe(service, rung, reason=f"{variable} not set")
+    advice = f"unset {variable}, or choose the rung embedded, to let the lab start a server"
+    return Probe(service, rung, reason=f"{variable} is set, but {_ONLY_EMBEDDED}", advice=advice)
+
+
+def _choose(service: ServiceName, wanted: Rung | Literal["auto"]) -> tuple[RungModule, str]:
+    """The rung that serves, and the line that says why; a RungUnavailable if none can.
+
+    A server of the user's own is never passed over in silence.
+    """
+    if wanted == "auto":
+        probes = [_probe(service, rung) for rung in RUNGS]
+        refused = next((probe for probe in probes if probe.advice and probe.rung == "url"), None)
+        chosen = refused or next((probe for probe in probes if probe.available), probes[-1])
+    elif wanted in RUNGS:
+        probes = [chosen := _probe(service, wanted)]
+        if wanted not in _BUILT:
+            raise RungUnavailable(f"{service}: {_ONLY_EMBEDDED}; choose auto or embedded")
+    else:
+        raise ServiceError(f"services={wanted!r} is unknown; choose auto, {', '.join(RUNGS)}")
+    if not chosen.available:
+        raise RungUnavailable(f"{service}: {chosen.reason}; {chosen.advice}")
+    others = [f"{probe.rung}: {probe.reason}" for probe in probes if not probe.available]
+    line = f"{service}: {chosen.rung} ({chosen.reason})"
+    return _BUILT[chosen.rung], "; ".join((line, *others))

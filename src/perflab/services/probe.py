@@ -1,0 +1,19 @@
+"""What ``perflab doctor`` says about one service and one rung."""
+
+from __future__ import annotations
+
+import msgspec
+
+from perflab.services.servers import Rung, ServiceName
+
+
+class Probe(msgspec.Struct, frozen=True):
+    """Whether a rung can give a service, why, and what to do about it."""
+
+    service: ServiceName
+    rung: Rung
+    available: bool = False
+    version: str = ""
+    path: str = ""
+    reason: str = ""
+    advice: str = ""

@@ -1,0 +1,260 @@
+"""What the lab sees of its servers: addresses, versions, settings, and how to restart them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal, Protocol
+
+import msgspec
+
+from perflab.services.errors import ServiceError
+
+Rung = Literal["url", "docker", "embedded"]
+"""Where a server came from."""
+ServiceName = Literal["postgres", "redis"]
+SERVICE_NAMES: tuple[ServiceName, ...] = ("postgres", "redis")
+RestartMode = Literal["fast", "immediate"]
+
+
+class PostgresSettings(msgspec.Struct, frozen=True):
+    """What a caller may decide about the PostgreSQL that the lab starts."""
+
+    shared_buffers_mb: int = 512
+    extra: dict[str, str] = {}
+    """More settings by name, over the lab's own; never a secret, they are recorded."""
+
+
+class PostgresControl(Protocol):
+    """How a rung restarts and copies a PostgreSQL that the lab owns."""
+
+    def restart(self, mode: RestartMode) -> None:
+        """Stop and start again."""
+
+    def snapshot(self, dest: Path) -> None:
+        """Copy the data folder."""
+
+
+class RedisControl(Protocol):
+    """How a rung restarts a Redis that the lab owns."""
+
+    def restart(self) -> None:
+        """Stop and start again."""
+
+
+class PostgresAddress(msgspec.Struct, frozen=True):
+    """Everything needed to talk to a PostgreSQL; printed without the password."""
+
+    rung: Rung
+    owned: bool
+    version: str
+    build: str
+    host: str
+    port: int
+    user: str
+    password: str
+    settings: dict[str, str]
+
+    def __repr__(self) -> str:
+        return f"PostgresAddress({self.rung}, {self.version}, {self.host}:{self.port})"
+
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        return [("address", f"{self.host}:{self.port}")]
+
+
+class RedisAddress(msgspec.Struct, frozen=True):
+    """Everything needed to talk to a Redis; printed without the password."""
+
+    rung: Rung
+    owned: bool
+    version: str
+    flavour: str
+    build: str
+    host: str
+    port: int
+    password: str
+
+    def __repr__(self) -> str:
+        return f"RedisAddress({self.rung}, {self.version}, {self.host}:{self.port})"
+
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        return [("address", f"{self.host}:{self.port}")]
+
+
+class Postgres:
+    """A running PostgreSQL."""
+
+    def __init__(self, address: PostgresAddress, control: PostgresControl | None = None) -> None:
+        self._address = address
+        self._control = control
+
+    def __repr__(self) -> str:
+        return f"<Postgres {self.version} ({self.rung}) on {self.host}:{self.port}>"
+
+    @property
+    def address(self) -> PostgresAddress:
+        """The whole address, password included; for ``share``, not for printing."""
+        return self._address
+
+    @property
+    def control(self) -> PostgresControl | None:
+        """What restarts it; None where it is not the lab's."""
+        return self._control
+
+    @property
+    def rung(self) -> Rung:
+        """Where it came from."""
+        return self._address.rung
+
+    @property
+    def owned(self) -> bool:
+        """Whether the lab started it, and so may restart it."""
+        return self._address.owned
+
+    @property
+    def version(self) -> str:
+        """As people say it: ``18.6``."""
+        return self._address.version
+
+    @property
+    def version_num(self) -> int:
+        """As ``server_version_num`` says it: ``180006``."""
+        return version_num(self._address.version)
+
+    @property
+    def build(self) -> str:
+        """A hash of the server's program: part of the key of a cached data folder."""
+        return self._address.build
+
+    @property
+    def host(self) -> str:
+        """The address it listens on."""
+        return self._address.host
+
+    @property
+    def port(self) -> int:
+        """The port it listens on; a restart keeps it."""
+        return self._address.port
+
+    @property
+    def user(self) -> str:
+        """The superuser that the lab connects as."""
+        return self._address.user
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        """The settings that the rung gave the server beyond its defaults; never a secret."""
+        return MappingProxyType(self._address.settings)
+
+    def conninfo(self, dbname: str = "postgres") -> str:
+        """A libpq connection string for ``psycopg.connect``, password included."""
+        from psycopg.conninfo import make_conninfo
+
+        return make_conninfo(
+            host=self.host,
+            port=self.port,
+            user=self.user,
+            password=self._address.password,
+            dbname=dbname,
+            # Over loopback neither is of use, and asking for them costs round trips.
+            sslmode="disable" if self.owned else None,
+            gssencmode="disable" if self.owned else None,
+            connect_timeout=10,
+        )
+
+    def restart(self, mode: RestartMode = "fast") -> None:
+        """Stop the server and start it again on the same port with the same data.
+
+        ``fast`` ends sessions and checkpoints; ``immediate`` is a crash, followed by recovery.
+        A ServiceError where the lab does not own the server.
+        """
+        if self._control is None:
+            raise ServiceError(
+                f"the PostgreSQL on {self.host}:{self.port} is not the lab's to restart;"
+                " restart it yourself, or let the lab start one (--services embedded)"
+            )
+        self._control.restart(mode)
+
+    def snapshot(self, dest: Path) -> None:
+        """Copy the data folder to ``dest``, which must not exist; the server restarts for it.
+
+        ``dest`` appears complete or not at all, and serves as ``postgres_template``.
+        """
+        if self._control is None:
+            raise ServiceError(
+                f"the PostgreSQL on {self.host}:{self.port} came from the rung {self.rung}, and"
+                " only the embedded rung can copy its data folder"
+            )
+        self._control.snapshot(dest)
+
+
+class Redis:
+    """A running Redis or Valkey."""
+
+    def __init__(self, address: RedisAddress, control: RedisControl | None = None) -> None:
+        self._address = address
+        self._control = control
+
+    def __repr__(self) -> str:
+        return f"<Redis {self.flavour} {self.version} ({self.rung}) on {self.host}:{self.port}>"
+
+    @property
+    def address(self) -> RedisAddress:
+        """The whole address, password included; for ``share``, not for printing."""
+        return self._address
+
+    @property
+    def control(self) -> RedisControl | None:
+        """What restarts it; None where it is not the lab's."""
+        return self._control
+
+    @property
+    def rung(self) -> Rung:
+        """Where it came from."""
+        return self._address.rung
+
+    @property
+    def owned(self) -> bool:
+        """Whether the lab started it, and so may restart it."""
+        return self._address.owned
+
+    @property
+    def version(self) -> str:
+        """The server's own version, not the Redis version that Valkey claims to be like."""
+        return self._address.version
+
+    @property
+    def flavour(self) -> str:
+        """``valkey`` or ``redis``."""
+        return self._address.flavour
+
+    @property
+    def host(self) -> str:
+        """The address it listens on."""
+        return self._address.host
+
+    @property
+    def port(self) -> int:
+        """The port it listens on; a restart keeps it."""
+        return self._address.port
+
+    def url(self) -> str:
+        """A ``redis://`` URL, password included."""
+        return f"redis://:{self._address.password}@{self.host}:{self.port}/0"
+
+    def restart(self) -> None:
+        """Stop the server and start it again, empty, on the same port."""
+        if self._control is None:
+            raise ServiceError(
+                f"the Redis on {self.host}:{self.port} is not the lab's to restart;"
+                " restart it yourself, or let the lab start one (--services embedded)"
+            )
+        self._control.restart()
+
+
+def version_num(version: str) -> int:
+    """``server_version_num`` of a version as people say it: 18.6 is 180006, 19beta1 is 190000."""
+    major, _dot, minor = version.partition(".")
+    digits = "".join(char for char in major[:2] if char.isdigit())
+    return int(digits or 0) * 10000 + (int(minor) if minor.isdigit() else 0)

@@ -1,0 +1,227 @@
+"""A watchdog process: when its owner is gone it stops the servers of one folder and removes it.
+
+It runs as ``python -I -S warden.py FOLDER OWNER_PID`` in a session of its own, so it imports
+nothing but light parts of the standard library. Its standard input is a pipe from the owner: a
+byte or the end of the file means "clean up now". A forked child of the owner may hold that pipe
+open, so the death of the owner itself is watched as well.
+
+The same functions serve in the owner's process where the watchdog has been killed.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import time
+
+POSTGRES_NAMES = frozenset({"postgres"})
+REDIS_NAMES = frozenset({"redis-server", "valkey-server"})
+SERVER_NAMES = POSTGRES_NAMES | REDIS_NAMES | {"initdb", "pg_controldata", "cp"}
+"""Programs that the lab runs in its folder. Nothing else in there is ever signalled: a shell or a
+pager that a person opened on a log file is not ours to end."""
+
+GRACE_S = 2.5
+LIMIT_S = 20.0
+POLL_S = 0.05
+
+
+class Stat:
+    """The fields of ``/proc/PID/stat`` that tell one process from another."""
+
+    def __init__(self, text: str) -> None:
+        # The name stands in brackets and may hold brackets and blanks itself (proc(5)).
+        name_end = text.rindex(")")
+        rest = text[name_end + 2 :].split()
+        self.name = text[text.index("(") + 1 : name_end]
+        self.alive = rest[0] not in ("Z", "X")
+        self.parent = int(rest[1])
+        self.started = int(rest[19])
+
+
+def stat(pid: int) -> Stat | None:
+    """What the kernel says about a process, or None where there is none (or no ``/proc``)."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:  # noqa: PTH123 - pathlib would double the start-up time
+            return Stat(file.read())
+    except (OSError, ValueError):
+        return None
+
+
+def has_proc() -> bool:
+    """Whether processes can be looked up in ``/proc``."""
+    return stat(os.getpid()) is not None
+
+
+def started(pid: int) -> int:
+    """When a process started, in clock ticks since boot; 0 where that is not known.
+
+    With the process id it identifies a process for as long as the machine is up.
+    """
+    found = stat(pid)
+    return found.started if found else 0
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; a zombie, which only waits to be reaped, does not."""
+    if has_proc():
+        found = stat(pid)
+        return found is not None and found.alive
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def inhabitants(folder: str, names: frozenset[str] = SERVER_NAMES) -> dict[int, Stat | None]:
+    """The processes called one of ``names`` that work for the lab in ``folder``, by process id.
+
+    Process titles carry the folder's name (command line, ``cluster_name``, Redis'
+    ``proc-title-template``), which any user may read. The working folder is a second way; root in
+    a container may not read it for another user's process.
+    """
+    found: dict[int, Stat | None] = {}
+    if not has_proc():
+        files = {"postgres": "pg/data/postmaster.pid", "redis-server": "redis/pid"}
+        for name in names & files.keys():
+            pid = _pid_in(f"{folder}/{files[name]}")
+            if pid and is_alive(pid):
+                found[pid] = None
+        return found
+    redis = _pid_in(f"{folder}/redis/pid")
+    for entry in os.listdir("/proc"):  # noqa: PTH208 - pathlib would double the start-up time
+        if not entry.isdigit() or int(entry) == os.getpid():
+            continue
+        pid = int(entry)
+        seen = stat(pid)
+        if seen is None or not seen.alive or seen.name not in names:
+            continue
+        is_redis = pid == redis and seen.name in REDIS_NAMES
+        if is_redis or _mentions(pid, folder):
+            found[pid] = seen
+    return found
+
+
+def _mentions(pid: int, folder: str) -> bool:
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:  # noqa: PTH123 - as above
+            if os.path.basename(folder).encode() in file.read():  # noqa: PTH119 - as above
+                return True
+    except OSError:
+        return False
+    try:
+        place = os.readlink(f"/proc/{pid}/cwd")  # noqa: PTH115 - as above
+    except OSError:
+        return False
+    return place == folder or place.startswith(folder + "/")
+
+
+def _pid_in(path: str) -> int:
+    try:
+        with open(path, encoding="ascii") as file:  # noqa: PTH123 - as above
+            return int(file.readline())
+    except (OSError, ValueError):
+        return 0
+
+
+def send(pid: int, number: int) -> None:
+    """Signal a process; one that is gone, or not ours to signal, is left alone."""
+    try:
+        os.kill(pid, number)
+    except (ProcessLookupError, PermissionError):
+        return
+
+
+def _ask_to_end(pids: dict[int, Stat | None], asked: set[int]) -> None:
+    """Signal the servers that were not asked before, and leave their children to them.
+
+    PostgreSQL gets SIGQUIT ("immediate"): its data goes with the folder, so the checkpoint of a
+    clean stop would be work for nothing.
+    """
+    for pid, seen in pids.items():
+        if pid in asked or (seen is not None and seen.parent in pids):
+            continue
+        asked.add(pid)
+        is_postgres = seen is not None and seen.name == "postgres"
+        send(pid, signal.SIGQUIT if is_postgres else signal.SIGTERM)
+
+
+def clean(folder: str, grace_s: float = GRACE_S, limit_s: float = LIMIT_S) -> bool:
+    """Stop every server that works in ``folder`` and remove the folder; True when both are done.
+
+    Servers that do not end within ``grace_s`` are killed. A server can appear late (its parent
+    was killed between fork and exec, or another process restarts it at this moment), so the
+    folder only goes after two looks that found nobody, and the look is repeated after that.
+    """
+    import shutil  # not needed while on watch, and slow to import
+
+    began = time.monotonic()
+    asked: set[int] = set()
+    empty_looks = 0
+    while time.monotonic() - began < limit_s:
+        pids = inhabitants(folder)
+        if pids:
+            empty_looks = 0
+            if time.monotonic() - began < grace_s:
+                _ask_to_end(pids, asked)
+            else:
+                for pid in pids:
+                    send(pid, signal.SIGKILL)
+        elif empty_looks < 2:
+            empty_looks += 1
+        elif os.path.lexists(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+            empty_looks = 0
+        else:
+            return True
+        time.sleep(POLL_S)
+    return not os.path.lexists(folder) and not inhabitants(folder)
+
+
+def machine() -> str:
+    """This boot and this process-id namespace: only within both does a process id mean anything."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:  # noqa: PTH123 - as above
+            return f"{file.read().strip()} {os.readlink('/proc/self/ns/pid')}"  # noqa: PTH115 - as above
+    except OSError:
+        return "unknown"
+
+
+def _watch(owner: int) -> None:
+    """Return when the owner has ended or asks for the end."""
+    watched = [0]
+    # Linux wakes us at the owner's end; the time limit below serves everything else.
+    if sys.platform == "linux" and hasattr(os, "pidfd_open"):
+        try:
+            watched.append(os.pidfd_open(owner))
+        except OSError:
+            watched = [0]
+    while os.getppid() == owner:
+        if select.select(watched, [], [], 1.0)[0]:
+            return
+
+
+def main() -> None:
+    """Make the folder, say so, watch the owner, clean up."""
+    folder, owner = sys.argv[1], int(sys.argv[2])
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    try:
+        os.mkdir(folder, 0o700)  # noqa: PTH102 - as above
+        with open(f"{folder}/machine", "w", encoding="ascii") as file:  # noqa: PTH123 - as above
+            file.write(machine())
+    except OSError as error:
+        os.write(1, str(error.strerror).encode())
+        sys.exit(1)
+    os.write(1, b"ready")
+    os.close(1)
+    _watch(owner)
+    clean(folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""Improvement against table size: where an index starts to pay as much as was claimed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import pandas as pd
+
+from perflab.datasets import Datasets
+from perflab.measure.comparison import Comparison
+from perflab.parameters import PlanCacheMode
+from perflab.profiles import DatabaseSizes
+from perflab.progress import Step
+from perflab.schema.queries import QUERIES
+from perflab.studies.database.arms import Arms, make_arms
+from perflab.studies.database.improvement import CLAIMED, Improvement, measure_improvement
+from perflab.studies.frames import comparison_row
+
+
+def measure_scaling(
+    datasets: Datasets,
+    sizes: DatabaseSizes,
+    largest: tuple[Arms, Improvement],
+    *,
+    seed: int,
+    without: tuple[str, ...] = (),
+    plan_cache_mode: PlanCacheMode = "force_custom_plan",
+    step: Step | None = None,
+) -> pd.DataFrame:
+    """The claimed categories at each of the profile's sizes; the largest is already measured.
+
+    Columns: users, rows, category and those of a comparison's row.
+    """
+    queries = [q for q in QUERIES if q.category in CLAIMED]
+    found: list[tuple[Arms, dict[str, Comparison]]] = []
+    for users in sizes.scaling_users:
+        arms = make_arms(
+            datasets, users=users, without=without, plan_cache_mode=plan_cache_mode, step=step
+        )
+        found.append((arms, measure_improvement(arms, sizes, seed, step, queries).by_category))
+    found.append((largest[0], largest[1].by_category))
+    return pd.DataFrame(
+        [
+            {
+                "users": arms.population.users,
+                "rows": arms.rows,
+                "category": category,
+                **comparison_row(by_category[category]),
+            }
+            for arms, by_category in found
+            for category in CLAIMED
+        ]
+    )
+
+
+def sizes_where_true(
+    scaling: pd.DataFrame, claimed_percent: Mapping[str, float]
+) -> pd.DataFrame:
+    """For each claim the smallest measured size whose whole interval is on the promised side.
+
+    ``about_rows`` interpolates the estimate linearly over the logarithm of the rows between the
+    sizes on either side of the claim; empty where the claim holds at every size or at none.
+    """
+    rows = []
+    for category, claimed in claimed_percent.items():
+        part = scaling[scaling["category"] == category].sort_values("rows")
+        holds = part[part["reduction_lo"] >= claimed]
+        rows.append(
+            {
+                "category": category,
+                "claimed": claimed,
+                "smallest_rows": int(holds["rows"].iloc[0]) if len(holds) else None,
+                "about_rows": _crossing(part, claimed),
+            }
+        )
+    frame = pd.DataFrame(rows)
+    return frame.astype({"smallest_rows": "Int64", "about_rows": "Int64"})
+
+
+def _crossing(part: pd.DataFrame, claimed: float) -> int | None:
+    points = list(zip(part["rows"], part["reduction"], strict=True))
+    for (rows_a, a), (rows_b, b) in zip(points, points[1:], strict=False):
+        if a < claimed <= b:
+            share = (claimed - a) / (b - a)
+            return round(math.exp(math.log(rows_a) + share * math.log(rows_b / rows_a)))
+    return None

@@ -1,0 +1,72 @@
+"""Filtering by selectivity: the share of a table from which an index stops helping."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import psycopg
+
+from perflab.database.plans import explain
+from perflab.measure.comparison import compare
+from perflab.measure.experiment import Draw, Operation
+from perflab.profiles import DatabaseSizes
+from perflab.progress import Step
+from perflab.studies.database.arms import Arms
+from perflab.studies.database.contrast import run_contrast
+from perflab.studies.frames import comparison_row
+
+SHARES = (0.0001, 0.001, 0.01, 0.1, 0.5, 1.0)
+"""Shares of habit_entries that the filter lets through."""
+SQL = "SELECT sum(amount) FROM habit_entries WHERE habit_id <= %(last)s"
+"""``amount`` is in no index, so each row that matches is fetched from the table."""
+
+
+def measure_selectivity(
+    arms: Arms, sizes: DatabaseSizes, seed: int, step: Step | None = None
+) -> pd.DataFrame:
+    """The same filter at ever larger shares; one row a share, with the plan chosen after."""
+    last = {_label(share): max(1, round(share * _habits(arms.before))) for share in SHARES}
+    samples = run_contrast(
+        arms.conninfos,
+        lambda session, _operation, params: session.run(SQL, params),
+        [Operation(label, "share", _always({"last": n})) for label, n in last.items()],
+        rounds=sizes.rounds,
+        calls=1,
+        seed=seed,
+        plan_cache_mode=arms.plan_cache_mode,
+        step=step,
+    )
+    plans = _plans(arms.after, last)
+    return pd.DataFrame(
+        [
+            {
+                "share": share,
+                **comparison_row(compare(samples, operations=[_label(share)])),
+                "plan": plans[_label(share)],
+            }
+            for share in SHARES
+        ]
+    )
+
+
+def _always(params: dict[str, object]) -> Callable[[np.random.Generator], Draw]:
+    return lambda _rng: Draw(params)
+
+
+def _label(share: float) -> str:
+    return f"{100 * share:g} %"
+
+
+def _habits(conninfo: str) -> int:
+    with psycopg.connect(conninfo) as conn:
+        row = conn.execute("SELECT max(id) FROM habits").fetchone()
+    return int(row[0]) if row and row[0] else 1
+
+
+def _plans(conninfo: str, last: dict[str, int]) -> dict[str, str]:
+    with psycopg.connect(conninfo, autocommit=True) as conn:
+        return {
+            label: explain(conn, SQL, {"last": n}).summary for label, n in last.items()
+        }

@@ -1,0 +1,119 @@
+"""The database's claims judged: which comparison or count each claim's id means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import pandas as pd
+
+from perflab.measure.claims import Claim, Claims
+from perflab.measure.metrics import METRICS
+from perflab.measure.results import Origin, Result, from_comparison, from_estimate
+from perflab.measure.statistics import Estimate
+from perflab.studies.database.improvement import Improvement
+from perflab.studies.frames import triple
+
+NOTEBOOK = "01_database"
+
+
+def judge_improvement(
+    claims: Claims, improvement: Improvement, origin: Origin, warnings: Sequence[str] = ()
+) -> list[Result]:
+    """Results of every claim ``database.<category>.*`` and ``database.all.*``, then each query's.
+
+    The claim's own metric decides what of the comparison is judged.
+    """
+    comparisons = {**improvement.by_category, "all": improvement.overall}
+    judged = [
+        from_comparison(origin, comparisons[_subject(claim)], claim=claim, warnings=warnings)
+        for claim in claims.of(notebook=NOTEBOOK)
+        if _subject(claim) in comparisons and METRICS[claim.metric].kind != "value"
+    ]
+    shown = [
+        from_comparison(origin, comparison, name=f"database.query.{name}", warnings=warnings)
+        for name, comparison in improvement.by_query.items()
+    ]
+    return judged + shown
+
+
+def judge_counts(
+    claims: Claims, counts: Mapping[str, Estimate], origin: Origin
+) -> list[Result]:
+    """Results of claims whose figure is a count, by claim id; ids not claimed are left out."""
+    return [
+        from_estimate(origin, estimate, n=1, claim=claims.get(id_))
+        for id_, estimate in counts.items()
+        if id_ in claims
+    ]
+
+
+def verdict_frame(results: Iterable[Result], claims: Claims) -> pd.DataFrame:
+    """One row a judged result: what was claimed, what was measured, the verdict."""
+    rows = []
+    for result in results:
+        if result.claim is None or result.verdict is None:
+            continue
+        claim = claims.get(result.claim)
+        rows.append(
+            {
+                "claim": claim.id,
+                "row": claim.row or claim.table,
+                "promise": claim.promise,
+                "claimed": claim.target,
+                **triple("measured", result.value),
+                "unit": result.unit,
+                "verdict": result.verdict.word,
+                "reason": result.verdict.reason,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def plan_table(results: Iterable[Result], claims: Claims) -> pd.DataFrame:
+    """The plan's improvement table: claimed before, after and improvement beside measured.
+
+    One row a category with a claimed reduction, in the plan's order.
+    """
+    by_claim = {r.claim: r for r in results if r.claim}
+    rows = []
+    for claim in claims.of(notebook=NOTEBOOK):
+        result = by_claim.get(claim.id)
+        if result is None or METRICS[claim.metric].kind != "reduction":
+            continue
+        if result.before is None or result.after is None or result.verdict is None:
+            continue
+        absolute = _absolute(claims, _subject(claim))
+        rows.append(
+            {
+                "row": claim.row or claim.table,
+                "claimed_before": absolute.before if absolute else None,
+                "claimed_after": absolute.target if absolute else None,
+                "claimed": claim.target,
+                **triple("before", result.before.mean_ms),
+                **triple("after", result.after.mean_ms),
+                **triple("measured", result.value),
+                **triple("aa", result.aa) if result.aa else {},
+                "verdict": result.verdict.word,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def claimed_reductions(claims: Claims) -> dict[str, float]:
+    """The claimed mean reduction of each category in percent."""
+    return {
+        _subject(claim): claim.target
+        for claim in claims.of(notebook=NOTEBOOK)
+        if METRICS[claim.metric].name == "mean_reduction_percent"
+    }
+
+
+def _absolute(claims: Claims, subject: str) -> Claim | None:
+    """The claim about the same subject's milliseconds, if the plan makes one."""
+    of_subject = (c for c in claims.of(notebook=NOTEBOOK) if _subject(c) == subject)
+    return next((c for c in of_subject if METRICS[c.metric].kind == "absolute"), None)
+
+
+def _subject(claim: Claim) -> str:
+    """``tasks`` of ``database.tasks.improvement``."""
+    return [*claim.id.split("."), ""][1]

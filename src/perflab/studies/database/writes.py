@@ -1,0 +1,212 @@
+"""What indexes cost: slower writes, more WAL, fewer heap-only updates, longer planning."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import psycopg
+
+from perflab.database.plans import explain
+from perflab.database.session import Session
+from perflab.datasets import Datasets
+from perflab.measure.comparison import compare
+from perflab.measure.experiment import Draw, Operation, Params
+from perflab.measure.statistics import Blocks, ratio_of_medians
+from perflab.profiles import DatabaseSizes
+from perflab.progress import Step
+from perflab.schema.queries import QUERIES
+from perflab.studies.database.arms import Arms
+from perflab.studies.database.contrast import run_contrast
+from perflab.studies.frames import comparison_row, triple
+
+
+@dataclass(frozen=True)
+class Write:
+    """One kind of write, done to many rows in one statement so that the commit weighs little."""
+
+    name: str
+    table: str
+    sql: str
+    """Takes ``n`` rows and ``seed``, a number that differs from call to call."""
+
+
+WRITES: tuple[Write, ...] = (
+    Write(
+        "insert tasks",
+        "tasks",
+        "INSERT INTO tasks (id, user_id, project_id, title, status, priority, due_date,"
+        " reminder_at, completed_at, created_at, updated_at)"
+        " SELECT (SELECT max(id) FROM tasks) + row_number() OVER (), user_id, project_id, title,"
+        " 'todo', priority, due_date, reminder_at, NULL, updated_at, updated_at FROM tasks"
+        " WHERE id BETWEEN %(first)s AND %(first)s + %(n)s - 1",
+    ),
+    Write(
+        "insert habit entries",
+        "habit_entries",
+        "INSERT INTO habit_entries (id, habit_id, entry_date, amount)"
+        " SELECT (SELECT max(id) FROM habit_entries) + row_number() OVER (), habit_id,"
+        " entry_date + 400, amount FROM habit_entries"
+        " WHERE id BETWEEN %(first)s AND %(first)s + %(n)s - 1",
+    ),
+    Write(
+        "insert events",
+        "analytics_events",
+        "INSERT INTO analytics_events (id, user_id, event_type, occurred_at, payload)"
+        " SELECT (SELECT max(id) FROM analytics_events) + row_number() OVER (), user_id,"
+        " event_type, occurred_at + interval '200 days', payload FROM analytics_events"
+        " WHERE id BETWEEN %(first)s AND %(first)s + %(n)s - 1",
+    ),
+    Write(
+        "update task status (indexed)",
+        "tasks",
+        "UPDATE tasks SET status = CASE status WHEN 'todo' THEN 'in_progress' ELSE 'todo' END"
+        " WHERE id BETWEEN %(first)s AND %(first)s + %(n)s - 1",
+    ),
+    Write(
+        "update note body (not indexed)",
+        "notes",
+        "UPDATE notes SET body = reverse(body)"
+        " WHERE id BETWEEN %(first)s AND %(first)s + %(n)s - 1",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class WriteCosts:
+    """Figures of the write experiment."""
+
+    slowdown: pd.DataFrame
+    """One row a write: both arms in ms per call and the ratio after/before."""
+    wal: pd.DataFrame
+    """One row a write: WAL bytes per row and the share of heap-only updates, in both arms."""
+
+
+def measure_writes(
+    arms: Arms, datasets: Datasets, sizes: DatabaseSizes, seed: int, step: Step | None = None
+) -> WriteCosts:
+    """Time the writes in both arms; the control is a copy of *after*, since writes change data."""
+    control = datasets.copy(arms.after, "control")
+    conninfos = (arms.before, arms.after, control)
+    last = {write.table: _rows(arms.before, write.table) for write in WRITES}
+
+    def operation(write: Write) -> Operation:
+        def draw(rng: np.random.Generator) -> Draw:
+            first = int(rng.integers(1, max(2, last[write.table] - sizes.write_rows)))
+            return Draw({"first": first, "n": sizes.write_rows})
+
+        return Operation(write.name, write.table, draw)
+
+    statements = {write.name: write.sql for write in WRITES}
+
+    def call(session: Session, operation: Operation, params: Params) -> int:
+        return session.execute(statements[operation.name], params)
+
+    samples = run_contrast(
+        conninfos,
+        call,
+        [operation(write) for write in WRITES],
+        rounds=sizes.write_rounds,
+        calls=1,
+        seed=seed,
+        plan_cache_mode=arms.plan_cache_mode,
+        step=step,
+    )
+    slowdown = pd.DataFrame(
+        [
+            {"write": w.name, **comparison_row(compare(samples, operations=[w.name]))}
+            for w in WRITES
+        ]
+    )
+    return WriteCosts(slowdown=slowdown, wal=_wal(arms, sizes.write_rows, seed))
+
+
+def _wal(arms: Arms, rows: int, seed: int) -> pd.DataFrame:
+    """WAL and heap-only updates of the same writes, outside the timing."""
+    found: dict[str, dict[str, object]] = {w.name: {"write": w.name} for w in WRITES}
+    for arm, conninfo in (("before", arms.before), ("after", arms.after)):
+        rng = np.random.default_rng(seed)
+        with psycopg.connect(conninfo, autocommit=True) as conn:
+            conn.execute("CHECKPOINT")  # so that both arms start with the same full-page images
+            for write in WRITES:
+                first = int(rng.integers(1, max(2, _rows(conninfo, write.table) - rows)))
+                updates, hot = _updates(conn, write.table)
+                start = _lsn(conn)
+                done = conn.execute(write.sql.encode(), {"first": first, "n": rows}).rowcount
+                found[write.name][f"wal_bytes_{arm}"] = (_lsn(conn) - start) / max(1, done)
+                updated, hot_updated = _updates(conn, write.table)
+                found[write.name][f"hot_percent_{arm}"] = (
+                    100 * (hot_updated - hot) / (updated - updates) if updated > updates else None
+                )
+    return pd.DataFrame(list(found.values()))
+
+
+def measure_planning(arms: Arms, rounds: int, seed: int) -> pd.DataFrame:
+    """Planning time per query as the server reports it; the ratio after/before over all rounds.
+
+    Every index of a table is considered at planning, so a catalogue has a price on reads too.
+    """
+    rng = np.random.default_rng(seed)
+    planning: dict[str, dict[str, list[float]]] = {
+        q.name: {"before": [], "after": []} for q in QUERIES
+    }
+    with (
+        psycopg.connect(arms.before, autocommit=True) as before,
+        psycopg.connect(arms.after, autocommit=True) as after,
+    ):
+        connections = {"before": before, "after": after}
+        for _ in range(rounds):
+            for query in QUERIES:
+                params = query.draw(rng, arms.population).params
+                for arm in rng.permutation(list(connections)):
+                    plan = explain(connections[arm], query.sql, params, analyze=False)
+                    planning[query.name][arm].append(plan.planning_ms)
+    return pd.DataFrame([_planning_row(name, arms_ms) for name, arms_ms in planning.items()])
+
+
+def _planning_row(query: str, planning_ms: dict[str, list[float]]) -> dict[str, object]:
+    blocks = {arm: Blocks.of([[ms] for ms in values]) for arm, values in planning_ms.items()}
+    return {
+        "query": query,
+        "before": float(np.median(planning_ms["before"])),
+        "after": float(np.median(planning_ms["after"])),
+        **triple("ratio", ratio_of_medians(blocks["before"], blocks["after"])),
+    }
+
+
+def index_frame(arms: Arms, serves: Sequence[tuple[str, str]]) -> pd.DataFrame:
+    """One row an index: build time, size and WAL; ``serves`` maps each name to its query."""
+    query = dict(serves)
+    return pd.DataFrame(
+        [
+            {
+                "index": built.name,
+                "serves": query.get(built.name, ""),
+                "build_s": built.build_s,
+                "size_mib": built.size_bytes / 2**20,
+                "wal_mib": built.wal_bytes / 2**20,
+            }
+            for built in arms.built.built
+        ]
+    )
+
+
+def _rows(conninfo: str, table: str) -> int:
+    with psycopg.connect(conninfo) as conn:
+        row = conn.execute(f"SELECT max(id) FROM {table}".encode()).fetchone()  # noqa: S608 - a constant
+    return int(row[0]) if row and row[0] else 0
+
+
+def _lsn(conn: psycopg.Connection) -> int:
+    row = conn.execute("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')").fetchone()
+    return int(row[0]) if row else 0
+
+
+def _updates(conn: psycopg.Connection, table: str) -> tuple[int, int]:
+    conn.execute("SELECT pg_stat_force_next_flush()")
+    row = conn.execute(
+        "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = %s", [table]
+    ).fetchone()
+    return (row[0], row[1]) if row else (0, 0)

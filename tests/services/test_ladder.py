@@ -1,0 +1,174 @@
+"""The ladder: which rung is chosen, what it says, and how services are closed and shared."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from perflab.services import (
+    PostgresSettings,
+    Redis,
+    RungUnavailable,
+    ServiceError,
+    Services,
+    attach_services,
+    open_services,
+    probe,
+)
+
+SMALL = PostgresSettings(shared_buffers_mb=32)
+
+
+@pytest.fixture(autouse=True)
+def no_urls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PERFLAB_POSTGRES_URL", raising=False)
+    monkeypatch.delenv("PERFLAB_REDIS_URL", raising=False)
+
+
+@pytest.mark.parametrize("rung", ["url", "docker"])
+def test_rungs_to_come_are_refused_with_what_to_do(rung: str) -> None:
+    with pytest.raises(RungUnavailable, match="only the embedded rung; choose auto or embedded"):
+        open_services("url" if rung == "url" else "docker")
+
+
+@pytest.mark.parametrize("variable", ["PERFLAB_POSTGRES_URL", "PERFLAB_REDIS_URL"])
+def test_auto_never_passes_over_a_server_of_the_users_own(
+    monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "postgresql://me:hunter2@db.example/x")
+    with pytest.raises(RungUnavailable, match=f"{variable} is set.*unset {variable}") as caught:
+        open_services("auto")
+    assert "hunter2" not in str(caught.value)
+    assert "hunter2" not in str(probe())
+
+
+def test_auto_says_which_rung_and_why_not_the_others() -> None:
+    with open_services("auto", settings=SMALL) as services:
+        postgres, redis = services.notes
+    assert postgres.startswith("postgres: embedded (PostgreSQL ")
+    assert postgres.endswith("url: PERFLAB_POSTGRES_URL not set; docker: not part of this version")
+    assert redis.startswith("redis: embedded (")
+
+
+def test_an_unknown_rung_is_named() -> None:
+    with pytest.raises(ServiceError, match="services='cloud' is unknown; choose auto, url"):
+        open_services("cloud")  # type: ignore[arg-type] # that is the mistake under test
+
+
+def test_only_the_services_asked_for_are_started() -> None:
+    with open_services("embedded", only={"redis"}) as services:
+        assert isinstance(services.redis, Redis)
+        assert len(services.notes) == 1
+        with pytest.raises(ServiceError, match="opened without PostgreSQL"):
+            _ = services.postgres
+
+
+def test_probe_tells_every_rung_of_every_service() -> None:
+    found = {(line.service, line.rung): line for line in probe()}
+    assert len(found) == 6
+    assert found["postgres", "embedded"].available
+    assert Path(found["postgres", "embedded"].path).is_dir()
+    assert found["redis", "embedded"].version
+    assert not found["redis", "url"].available
+
+
+def test_close_is_idempotent_and_leaves_nothing() -> None:
+    services = open_services("embedded", settings=SMALL)
+    home = services.share().parent
+    conninfo = services.postgres.conninfo()
+    services.close()
+    services.close()
+    assert not home.exists()
+    with pytest.raises(psycopg.OperationalError):
+        psycopg.connect(conninfo)
+    with pytest.raises(ServiceError, match="has ended; open services again"):
+        services.postgres.restart()
+    with pytest.raises(ServiceError, match="closed"):
+        services.share()
+
+
+def test_services_nobody_refers_to_are_closed_but_not_while_a_server_is_in_use() -> None:
+    services = open_services("embedded", settings=SMALL, only={"postgres"})
+    home = services.share().parent
+    postgres = services.postgres
+    del services
+    with psycopg.connect(postgres.conninfo()) as conn:
+        assert conn.execute("SELECT 1").fetchone() == (1,)
+    del postgres
+    assert not home.exists()
+
+
+def test_close_in_a_forked_child_leaves_the_parents_servers_alone(own_services: Services) -> None:
+    child = os.fork()
+    if child == 0:
+        own_services.close()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    with psycopg.connect(own_services.postgres.conninfo()) as conn:
+        assert conn.execute("SELECT 1").fetchone() == (1,)
+
+
+ATTACH = """
+import sys, psycopg
+from pathlib import Path
+from perflab.services import attach_services
+with attach_services(Path(sys.argv[1])) as services:
+    with psycopg.connect(services.postgres.conninfo()) as conn:
+        conn.execute("CREATE TABLE from_the_other_process ()")
+    services.postgres.restart()
+    services.redis.restart()
+    print(services.postgres.version, services.redis.url(), services.notes)
+"""
+
+
+def test_another_process_attaches_and_restarts(own_services: Services) -> None:
+    path = own_services.share()
+    assert path.stat().st_mode & 0o077 == 0
+    done = subprocess.run(
+        [sys.executable, "-c", ATTACH, str(path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert own_services.redis.url() in done.stdout
+    with psycopg.connect(own_services.postgres.conninfo()) as conn:
+        assert conn.execute("SELECT count(*) FROM from_the_other_process").fetchone() == (0,)
+    # the other process has ended, and the owner still rules a server that it did not start
+    own_services.postgres.restart()
+    own_services.redis.restart()
+
+
+def test_attached_services_know_what_the_owner_knows(own_services: Services) -> None:
+    attached = attach_services(own_services.share())
+    assert attached.postgres.address == own_services.postgres.address
+    assert attached.redis.address == own_services.redis.address
+    assert attached.notes == own_services.notes
+    attached.close()
+    with psycopg.connect(own_services.postgres.conninfo()) as conn:
+        assert conn.execute("SELECT 1").fetchone() == (1,)
+    with pytest.raises(ServiceError, match="only the process that opened"):
+        attached.share()
+
+
+def test_a_share_that_others_could_have_written_is_not_used(
+    own_services: Services, tmp_path: Path
+) -> None:
+    copy = tmp_path / "share.json"
+    copy.write_bytes(own_services.share().read_bytes())
+    copy.chmod(0o666)
+    with pytest.raises(ServiceError, match="can be changed or read by others"):
+        attach_services(copy)
+
+
+def test_a_missing_or_foreign_share_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "share.json"
+    with pytest.raises(ServiceError, match=r"share\.json: no such file; the lab"):
+        attach_services(path)
+    path.touch(mode=0o600)
+    path.write_text(json.dumps({"version": 99}))
+    with pytest.raises(ServiceError, match="was not written by this version"):
+        attach_services(path)
