@@ -6,6 +6,7 @@ import atexit
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from perflab.measure.environment import Environment, capture, write_environment
 from perflab.measure.results import Origin, Result, write_results
 from perflab.parameters import NOTEBOOKS, Common, check, injected
 from perflab.profiles import Profile, load_profile
-from perflab.progress import progress
+from perflab.progress import Step, progress
 from perflab.report.tables import Table
 from perflab.runs import RunFolder, current_run
 from perflab.services import (
@@ -96,6 +97,10 @@ class Lab:
             rung=postgres.rung,
             server_version=f"PostgreSQL {postgres.version}",
         )
+
+    def progress(self, title: str) -> AbstractContextManager[Step]:
+        """A progress bar for a cell; gone at the end, so saved notebooks stay clean."""
+        return progress(title)
 
     def record(self, results: Sequence[Result]) -> None:
         """Add results to the run; ``results/<notebook>.json`` is rewritten whole."""

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import psutil
@@ -134,7 +134,7 @@ def test_killed_owner_with_open_sessions_at_work_leaves_nothing(own: Callable[..
     owner = own(OPEN + STAY)
     share = owner.share()
     conninfo = attach_services(share).postgres.conninfo()
-    with psycopg.connect(conninfo, autocommit=True) as idle, psycopg.connect(conninfo) as busy:
+    with closing(psycopg.connect(conninfo)) as idle, closing(psycopg.connect(conninfo)) as busy:
         idle.execute("SELECT 1")
         busy.pgconn.send_query(b"SELECT count(*) FROM generate_series(1, 1000000000)")
         owner.kill()
@@ -315,7 +315,7 @@ def test_sweep_leaves_living_labs_and_foreign_folders_alone(tmp_path: Path) -> N
         folder.mkdir()
     link.symlink_to(foreign)
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    here = os.readlink("/proc/self/ns/pid")
+    here = Path("/proc/self/ns/pid").readlink()
     for folder in (living, dead):
         (folder / "machine").write_text(f"{boot} {here}")
     # another container with the same temporary folder: its process ids mean nothing here

@@ -76,9 +76,8 @@ class EmbeddedRedis:
 
         if not wait_until(settled, _READY_S) or process.poll() is not None:
             self.halt()
-            raise ServiceError(
-                f"{site.binaries.flavour.title()} did not start: {complaint(site.log, written_bytes)}"
-            )
+            flavour, said = site.binaries.flavour.title(), complaint(site.log, written_bytes)
+            raise ServiceError(f"{flavour} did not start: {said}")
 
     def halt(self) -> None:
         """Stop the server, whoever started it."""

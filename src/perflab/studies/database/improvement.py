@@ -11,7 +11,8 @@ import psycopg
 
 from perflab.database.plans import Plan, explain
 from perflab.database.session import Session
-from perflab.measure.comparison import Comparison, compare
+from perflab.measure.comparison import Comparison, Statistic, compare
+from perflab.measure.environment import Guarded, guarded
 from perflab.measure.experiment import Operation, Params
 from perflab.measure.samples import Samples
 from perflab.profiles import DatabaseSizes
@@ -40,9 +41,9 @@ class Improvement:
         """One row a category, then one for all queries together."""
         return comparison_frame({**self.by_category, "all queries": self.overall}, "category")
 
-    def queries(self) -> pd.DataFrame:
+    def queries(self, statistic: Statistic = "mean") -> pd.DataFrame:
         """One row a query."""
-        frame = comparison_frame(self.by_query, "query")
+        frame = comparison_frame(self.by_query, "query", statistic)
         frame.insert(0, "category", [q.category for q in QUERIES if q.name in self.by_query])
         return frame
 
@@ -56,12 +57,23 @@ class Improvement:
         return comparison_frame(found, "users")
 
 
+MIX = tuple(query for query in QUERIES if query.index)
+"""Every query that an index of the catalogue serves."""
+
+
+def guarded_improvement(
+    arms: Arms, sizes: DatabaseSizes, seed: int, step: Step | None = None
+) -> Guarded[Improvement]:
+    """``measure_improvement`` between two looks at whether the machine gives its cores."""
+    return guarded(lambda: measure_improvement(arms, sizes, seed, step))
+
+
 def measure_improvement(
     arms: Arms,
     sizes: DatabaseSizes,
     seed: int,
     step: Step | None = None,
-    queries: Sequence[Query] = QUERIES,
+    queries: Sequence[Query] = MIX,
 ) -> Improvement:
     """Run the workload in both arms, interleaved, with an A/A control."""
     statements = {query.name: query.sql for query in queries}

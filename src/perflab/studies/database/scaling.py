@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import pandas as pd
 
@@ -24,7 +24,7 @@ def measure_scaling(
     largest: tuple[Arms, Improvement],
     *,
     seed: int,
-    without: tuple[str, ...] = (),
+    without: Collection[str] = (),
     plan_cache_mode: PlanCacheMode = "force_custom_plan",
     step: Step | None = None,
 ) -> pd.DataFrame:

@@ -9,16 +9,20 @@ import pandas as pd
 import psycopg
 
 from perflab.database.plans import explain
+from perflab.database.session import Session
 from perflab.measure.comparison import compare
-from perflab.measure.experiment import Draw, Operation
+from perflab.measure.experiment import Draw, Operation, Params
 from perflab.profiles import DatabaseSizes
 from perflab.progress import Step
+from perflab.schema.queries import find_query
 from perflab.studies.database.arms import Arms
 from perflab.studies.database.contrast import run_contrast
 from perflab.studies.frames import comparison_row
 
 SHARES = (0.0001, 0.001, 0.01, 0.1, 0.5, 1.0)
 """Shares of habit_entries that the filter lets through."""
+ROLLUP = "monthly_rollup"
+"""The workload's query that reads a whole table; no index of the catalogue serves it."""
 SQL = "SELECT sum(amount) FROM habit_entries WHERE habit_id <= %(last)s"
 """``amount`` is in no index, so each row that matches is fetched from the table."""
 
@@ -28,10 +32,19 @@ def measure_selectivity(
 ) -> pd.DataFrame:
     """The same filter at ever larger shares; one row a share, with the plan chosen after."""
     last = {_label(share): max(1, round(share * _habits(arms.before))) for share in SHARES}
+    rollup = find_query(ROLLUP)
+    statements = {**dict.fromkeys(last, SQL), ROLLUP: rollup.sql}
+
+    def call(session: Session, operation: Operation, params: Params) -> int:
+        return session.run(statements[operation.name], params)
+
     samples = run_contrast(
         arms.conninfos,
-        lambda session, _operation, params: session.run(SQL, params),
-        [Operation(label, "share", _always({"last": n})) for label, n in last.items()],
+        call,
+        [
+            *(Operation(label, "share", _always({"last": n})) for label, n in last.items()),
+            Operation(ROLLUP, "rollup", lambda rng: rollup.draw(rng, arms.population)),
+        ],
         rounds=sizes.rounds,
         calls=1,
         seed=seed,
@@ -39,16 +52,18 @@ def measure_selectivity(
         step=step,
     )
     plans = _plans(arms.after, last)
-    return pd.DataFrame(
-        [
-            {
-                "share": share,
-                **comparison_row(compare(samples, operations=[_label(share)])),
-                "plan": plans[_label(share)],
-            }
-            for share in SHARES
-        ]
-    )
+    rows: list[dict[str, object]] = [
+        {
+            "filter": _label(share),
+            "share_percent": 100 * share,
+            **comparison_row(compare(samples, operations=[_label(share)])),
+            "plan": plans[_label(share)],
+        }
+        for share in SHARES
+    ]
+    whole = compare(samples, operations=[ROLLUP])
+    rows.append({"filter": "monthly rollup", **comparison_row(whole), "plan": "no index serves it"})
+    return pd.DataFrame(rows)
 
 
 def _always(params: dict[str, object]) -> Callable[[np.random.Generator], Draw]:

@@ -1,0 +1,317 @@
+"""Tables and plots of the database study: results in, something to look at out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from perflab.database.plans import Plan
+from perflab.measure.claims import Claims
+from perflab.measure.results import Result
+from perflab.report import plots
+from perflab.report.tables import Column, Table, build
+from perflab.schema.indexes import CATALOGUE
+from perflab.studies.database import verdicts
+from perflab.studies.database.arms import Arms
+from perflab.studies.database.improvement import CLAIMED, Improvement, plan_frame
+from perflab.studies.database.scaling import sizes_where_true
+from perflab.studies.database.writes import WriteCosts, index_frame
+
+_LATENCIES = (
+    Column("before", "before (ms)", 2, interval=True),
+    Column("after", "after (ms)", 2, interval=True),
+)
+_REDUCTION = Column("reduction", "faster by (%)", 1, interval=True)
+_AA = Column("aa", "A/A ratio", 2, interval=True)
+
+
+def plan_table(results: Iterable[Result], claims: Claims) -> Table:
+    """The plan's improvement table, claimed beside measured."""
+    return build(
+        verdicts.plan_table(results, claims),
+        [
+            Column("row", "category"),
+            Column("claimed_before", "claimed before (ms)", 0),
+            Column("claimed_after", "claimed after (ms)", 0),
+            Column("claimed", "claimed (%)", 0),
+            *_LATENCIES,
+            Column("measured", "faster by (%)", 1, interval=True),
+            _AA,
+            Column("verdict", "verdict"),
+        ],
+        title="Database performance improvements: claimed and measured",
+        subtitle="Means with 95 % intervals. An A/A interval that misses 1 makes a verdict "
+        "'cannot tell'.",
+    )
+
+
+def verdict_plot(results: Iterable[Result], claims: Claims) -> Figure:
+    """Measured improvement beside the promised one."""
+    frame = verdicts.verdict_frame(results, claims)
+    frame = frame[frame["unit"] == "%"].rename(
+        columns={"row": "label", "measured": "estimate", "measured_lo": "lo", "measured_hi": "hi"}
+    )
+    held = int((frame["verdict"] == "met").sum())
+    return plots.verdicts(
+        frame,
+        title=f"{held} of {len(frame)} promised improvements are met at this size",
+        x="mean latency lower than before by (%)",
+    )
+
+
+def plans_table(plans: Mapping[str, tuple[Plan, Plan]]) -> Table:
+    """Scans and buffers of each query in both arms."""
+    return build(
+        plan_frame(dict(plans)),
+        [
+            Column("query", "query"),
+            Column("before", "before"),
+            Column("after", "after"),
+            Column("buffers_before", "buffers before"),
+            Column("buffers_after", "buffers after"),
+        ],
+        title="Plans: how the rows are found",
+    )
+
+
+def query_plot(improvement: Improvement) -> Figure:
+    """Every query's mean in both arms."""
+    frame = improvement.queries()
+    frame["label"] = frame["category"] + " · " + frame["query"]
+    least, most = frame["reduction"].min(), frame["reduction"].max()
+    return plots.before_after(
+        frame, title=f"Indexed, each query is {least:.0f} to {most:.0f} % faster"
+    )
+
+
+def query_table(improvement: Improvement) -> Table:
+    """Mean, p95 and p99 of every query."""
+    frame = improvement.queries()
+    for name in ("p95", "p99"):
+        reductions = improvement.queries(name)
+        for end in ("", "_lo", "_hi"):
+            frame[f"{name}{end}"] = reductions[f"reduction{end}"]
+    return build(
+        frame,
+        [
+            Column("category", "category"),
+            Column("query", "query"),
+            *_LATENCIES,
+            _REDUCTION,
+            Column("p95", "p95 lower by (%)", 1, interval=True),
+            Column("p99", "p99 lower by (%)", 1, interval=True),
+            Column("n", "calls an arm"),
+            _AA,
+        ],
+        title="Query by query",
+    )
+
+
+def users_table(improvement: Improvement) -> Table:
+    """The claimed categories by how much of the data the parameters touch."""
+    return build(
+        improvement.selectivities(),
+        [Column("users", "parameters"), *_LATENCIES, _REDUCTION, Column("n", "calls an arm")],
+        title="The four categories by how busy the user is (or how wide the range)",
+    )
+
+
+def scaling_plot(scaling: pd.DataFrame) -> Figure:
+    """Improvement against rows."""
+    return plots.curves(
+        scaling,
+        x="rows",
+        y="reduction",
+        hue="category",
+        log="x",
+        title="The larger the tables, the more an index gains",
+        x_label="rows in the database",
+        y_label="mean latency lower by (%)",
+        reference=85,
+        reference_label="85 %",
+    )
+
+
+def scaling_table(scaling: pd.DataFrame, claims: Claims) -> Table:
+    """The size from which each claim is true."""
+    claimed = {
+        name: percent
+        for name, percent in verdicts.claimed_reductions(claims).items()
+        if name in CLAIMED
+    }
+    return build(
+        sizes_where_true(scaling, claimed),
+        [
+            Column("category", "category"),
+            Column("claimed", "claimed (%)", 0),
+            Column("smallest_rows", "met from (rows, smallest size measured)"),
+            Column("about_rows", "estimate crosses the claim at about (rows)"),
+        ],
+        title="The size at which each claim becomes true",
+        subtitle="– in the last column: the estimate is above the claim at every size, or at none.",
+    )
+
+
+def throughput_table(throughput: pd.DataFrame) -> Table:
+    """Queries per second and p95."""
+    return build(
+        throughput,
+        [
+            Column("clients", "clients"),
+            Column("arm", "arm"),
+            Column("per_s", "queries/s", 0, interval=True),
+            Column("p95_ms", "p95 (ms)", 1, interval=True),
+            Column("calls", "calls"),
+            Column("client_share", "client's share of a core", 2),
+            Column("saturated", "client was the limit (≥)"),
+        ],
+        title="Throughput and p95 by number of clients",
+    )
+
+
+def throughput_plot(throughput: pd.DataFrame) -> Figure:
+    """Queries per second against clients."""
+    return plots.curves(
+        throughput,
+        x="clients",
+        y="per_s",
+        hue="arm",
+        log="xy",
+        title="Indexed, the same machine answers many times the queries",
+        x_label="concurrent clients",
+        y_label="queries per second",
+    )
+
+
+def paging_plot(paging: pd.DataFrame) -> Figure:
+    """Latency against depth."""
+    long = pd.concat(
+        [
+            paging[["page", arm, f"{arm}_lo", f"{arm}_hi"]]
+            .set_axis(["page", "ms", "ms_lo", "ms_hi"], axis="columns")
+            .assign(method=method)
+            for arm, method in (("before", "offset"), ("after", "keyset"))
+        ]
+    )
+    return plots.curves(
+        long,
+        x="page",
+        y="ms",
+        hue="method",
+        log="xy",
+        title="A keyset page costs the same at any depth; an OFFSET page does not",
+        x_label="page number",
+        y_label="mean latency (ms)",
+    )
+
+
+def paging_table(paging: pd.DataFrame) -> Table:
+    """OFFSET and keyset by page."""
+    return build(
+        paging,
+        [
+            Column("page", "page"),
+            Column("before", "OFFSET (ms)", 2, interval=True),
+            Column("after", "keyset (ms)", 2, interval=True),
+            Column("ratio", "keyset/OFFSET", 3, interval=True),
+            _AA,
+        ],
+        title="Pages of 20 rows",
+    )
+
+
+def filtering_plot(filtering: pd.DataFrame) -> Figure:
+    """Latency against the share of rows that match."""
+    shares = filtering.dropna(subset=["share_percent"])
+    long = pd.concat(
+        [
+            shares[["share_percent", arm, f"{arm}_lo", f"{arm}_hi"]]
+            .set_axis(["share", "ms", "ms_lo", "ms_hi"], axis="columns")
+            .assign(arm=arm)
+            for arm in ("before", "after")
+        ]
+    )
+    return plots.curves(
+        long,
+        x="share",
+        y="ms",
+        hue="arm",
+        log="xy",
+        title="The more rows match, the less an index helps",
+        x_label="rows that match (% of the table)",
+        y_label="mean latency (ms)",
+    )
+
+
+def filtering_table(filtering: pd.DataFrame) -> Table:
+    """Both arms by share, with the plan chosen after."""
+    return build(
+        filtering,
+        [Column("filter", "rows that match"), *_LATENCIES, _REDUCTION, Column("plan", "plan after")],
+        title="Filtering by selectivity",
+    )
+
+
+def index_table(arms: Arms) -> Table:
+    """Build time, size and WAL of every index."""
+    frame = index_frame(arms, [(spec.name, spec.serves) for spec in CATALOGUE])
+    total_mib, tables_mib = frame["size_mib"].sum(), arms.before_bytes / 2**20
+    return build(
+        frame,
+        [
+            Column("index", "index"),
+            Column("serves", "serves"),
+            Column("build_s", "build (s)", 2),
+            Column("size_mib", "size (MiB)", 2),
+            Column("wal_mib", "WAL (MiB)", 2),
+        ],
+        title=f"The catalogue takes {total_mib:,.0f} MiB beside {tables_mib:,.0f} MiB "
+        f"and {frame['build_s'].sum():.1f} s to build",
+    )
+
+
+def writes_table(costs: WriteCosts) -> Table:
+    """Slowdown, WAL and heap-only updates of each kind of write."""
+    return build(
+        costs.slowdown.merge(costs.wal, on="write"),
+        [
+            Column("write", "write"),
+            *_LATENCIES,
+            Column("ratio", "after/before", 2, interval=True),
+            _AA,
+            Column("wal_bytes_before", "WAL a row before (bytes)", 0),
+            Column("wal_bytes_after", "WAL a row after (bytes)", 0),
+            Column("hot_percent_before", "HOT before (%)", 0),
+            Column("hot_percent_after", "HOT after (%)", 0),
+        ],
+        title="Writes of many rows in one statement",
+    )
+
+
+def writes_plot(costs: WriteCosts) -> Figure:
+    """How many times longer each write takes."""
+    worst = costs.slowdown["ratio"].max()
+    return plots.bars(
+        costs.slowdown,
+        label="write",
+        value="ratio",
+        title=f"Writes pay for the indexes: up to {worst:.1f} times the time",
+        x_label="time with indexes / time without (1 = no cost)",
+    )
+
+
+def planning_table(planning: pd.DataFrame) -> Table:
+    """Planning time of every query."""
+    return build(
+        planning,
+        [
+            Column("query", "query"),
+            Column("before", "before (ms)", 3),
+            Column("after", "after (ms)", 3),
+            Column("ratio", "after/before", 2, interval=True),
+        ],
+        title="Planning time, as the server reports it",
+        subtitle="Medians; ratios with 95 % intervals.",
+    )
