@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,11 +22,11 @@ from perflab.paths import cache_dir
 from perflab.profiles import Profile
 from perflab.progress import Step
 from perflab.schema.seed import SCHEMA_VERSION, Population, create_schema, finish, load
-from perflab.services import Postgres
+from perflab.services import Postgres, postgres_build
 
-TABLE_BYTES_PER_USER = 27_000
+TABLE_BYTES_PER_USER = 18_000
 """Heap, primary keys and unique e-mail of one seeded user's rows, measured at 50,000 users."""
-INDEX_BYTES_PER_USER = 18_000
+INDEX_BYTES_PER_USER = 11_000
 """The catalogue's share on top, measured likewise."""
 CACHE_LIMIT_BYTES = 20 * 2**30
 """Cached data folders beyond this in all are deleted, the least recently used first."""
@@ -53,6 +55,16 @@ def cache_folder(build: str, profile: Profile, seed: int) -> Path:
     """Where the loaded data folder of this server build, schema, profile and seed is kept."""
     key = f"{build} {SCHEMA_VERSION} {profile.name} {sizes(profile)} {seed}"
     return databases_dir() / hashlib.sha256(key.encode()).hexdigest()[:20]
+
+
+def cached_template(profile: Profile, seed: int) -> Path | None:
+    """The data folder that an earlier run kept for this profile and seed, if there is one."""
+    build = postgres_build()
+    folder = cache_folder(build, profile, seed) if build else None
+    if folder is None or not folder.is_dir():
+        return None
+    os.utime(folder)  # what was used last is deleted last
+    return folder
 
 
 def databases_dir() -> Path:
@@ -175,7 +187,7 @@ class Datasets:
         needed = users * (4 * TABLE_BYTES_PER_USER + INDEX_BYTES_PER_USER)
         if self._postgres.rung != "embedded":
             return
-        free = shutil.disk_usage(self._postgres.data_dir).free
+        free = shutil.disk_usage(tempfile.gettempdir()).free
         if free < needed:
             raise NotEnoughDisk(
                 f"profile {self._profile.name} needs {needed / 2**30:.1f} GiB of disk and "

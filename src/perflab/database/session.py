@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Literal
 
 import psycopg
+from psycopg.rows import TupleRow
 from psycopg.types.numeric import Int8Dumper
 
 PlanCacheMode = Literal["auto", "force_custom_plan", "force_generic_plan"]
@@ -55,13 +56,18 @@ class Session:
 
     def run(self, sql: str, params: Mapping[str, object]) -> int:
         """Execute ``sql`` (``%(name)s`` placeholders), fetch its rows, return how many."""
+        return len(self._execute(sql, params).fetchall())
+
+    def write(self, sql: str, params: Mapping[str, object]) -> int:
+        """Execute a statement that returns no rows; return how many rows it changed."""
+        return self._execute(sql, params).rowcount
+
+    def _execute(self, sql: str, params: Mapping[str, object]) -> psycopg.RawCursor[TupleRow]:
         found = self._statements.get(sql)
         if found is None:
             found = self._statements[sql] = positional(sql)
         statement, names = found
-        cursor = self._cursor
-        cursor.execute(statement, [params[name] for name in names])
-        return len(cursor.fetchall())
+        return self._cursor.execute(statement, [params[name] for name in names])
 
     def close(self) -> None:
         """End the session; harmless when called twice."""

@@ -1,7 +1,7 @@
 """Servers for the lab: PostgreSQL and Redis, started, found, shared and cleaned up."""
 
 from perflab.services.errors import RungUnavailable, ServiceError
-from perflab.services.ladder import Services, attach_services, open_services, probe
+from perflab.services.ladder import Services, attach_services, open_services, postgres_build, probe
 from perflab.services.probe import Probe
 from perflab.services.servers import Postgres, PostgresSettings, Redis, Rung
 
@@ -16,5 +16,6 @@ __all__ = [
     "Services",
     "attach_services",
     "open_services",
+    "postgres_build",
     "probe",
 ]

@@ -11,6 +11,7 @@ from typing import Literal, Protocol, Self
 
 from perflab.services import embedded
 from perflab.services.account import server_account
+from perflab.services.binaries import find_postgres
 from perflab.services.errors import RungUnavailable, ServiceError
 from perflab.services.home import Home, sweep
 from perflab.services.probe import Probe
@@ -159,6 +160,14 @@ def attach_services(path: Path) -> Services:
 def probe() -> tuple[Probe, ...]:
     """For each service and rung whether it could be used here, and if not, what to do."""
     return tuple(_probe(name, rung) for name in SERVICE_NAMES for rung in RUNGS)
+
+
+def postgres_build() -> str | None:
+    """The build that the embedded rung would start, part of a cached data folder's key."""
+    try:
+        return find_postgres().build
+    except ServiceError:
+        return None
 
 
 def _probe(service: ServiceName, rung: Rung) -> Probe:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +16,7 @@ from perflab.profiles import DatabaseSizes
 from perflab.progress import Step
 from perflab.schema.queries import QUERIES
 from perflab.studies.database.arms import Arms
+from perflab.studies.database.connections import in_own_loop
 from perflab.studies.database.improvement import CLAIMED
 from perflab.studies.frames import triple
 
@@ -45,8 +45,7 @@ def measure_throughput(
     The arms alternate within each repetition. Throughput and p95 are means over independent
     repetitions with Student's interval; ``saturated`` marks a client that was itself the limit.
     """
-    with ThreadPoolExecutor(1) as thread:  # a notebook's own event loop is already running
-        cells = thread.submit(lambda: asyncio.run(_measure(arms, sizes, seed, step))).result()
+    cells = in_own_loop(_measure(arms, sizes, seed, step))
     rows = []
     for (clients, arm), repetitions in cells.items():
         share = float(np.mean([c.client_share for c in repetitions]))

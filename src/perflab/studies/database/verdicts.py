@@ -6,10 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
+from perflab.database.plans import Plan
 from perflab.measure.claims import Claim, Claims
 from perflab.measure.metrics import METRICS
 from perflab.measure.results import Origin, Result, from_comparison, from_estimate
-from perflab.measure.statistics import Estimate
+from perflab.measure.statistics import Estimate, exact
+from perflab.schema.indexes import CATALOGUE
 from perflab.studies.database.improvement import Improvement
 from perflab.studies.frames import triple
 
@@ -45,6 +47,16 @@ def judge_counts(
         for id_, estimate in counts.items()
         if id_ in claims
     ]
+
+
+def judge_indexes(
+    claims: Claims, plans: Mapping[str, tuple[Plan, Plan]], origin: Origin
+) -> list[Result]:
+    """The claim about the number of indexes: only those that a query's plan uses count."""
+    catalogue = {spec.name for spec in CATALOGUE}
+    used = {name for _before, after in plans.values() for name in after.index_names}
+    counts = {"database.indexes.count": exact(float(len(used & catalogue)))}
+    return judge_counts(claims, counts, origin)
 
 
 def verdict_frame(results: Iterable[Result], claims: Claims) -> pd.DataFrame:

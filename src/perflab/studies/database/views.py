@@ -15,6 +15,7 @@ from perflab.report.tables import Column, Table, build
 from perflab.schema.indexes import CATALOGUE
 from perflab.studies.database import verdicts
 from perflab.studies.database.arms import Arms
+from perflab.studies.database.connections import Outage, Sharing
 from perflab.studies.database.improvement import CLAIMED, Improvement, plan_frame
 from perflab.studies.database.scaling import sizes_where_true
 from perflab.studies.database.writes import WriteCosts, index_frame
@@ -314,4 +315,86 @@ def planning_table(planning: pd.DataFrame) -> Table:
         ],
         title="Planning time, as the server reports it",
         subtitle="Medians; ratios with 95 % intervals.",
+    )
+
+
+def connections_table(connections: pd.DataFrame) -> Table:
+    """Connect per query against a pooled connection."""
+    return build(
+        connections,
+        [
+            Column("query", "query"),
+            Column("before", "connect per query (ms)", 2, interval=True),
+            Column("after", "pooled (ms)", 2, interval=True),
+            _REDUCTION,
+            _AA,
+        ],
+        title="A connection for each query, or one from the pool",
+    )
+
+
+def sharing_table(sharing: Sharing) -> Table:
+    """Fifty callers on ten connections."""
+    frame = pd.DataFrame(
+        [
+            {
+                "callers": sharing.callers,
+                "calls": sharing.calls,
+                "failed": sharing.failed,
+                "backends": sharing.most_backends,
+                "queued": sharing.stats.queued,
+                "wait_ms": sharing.stats.wait_ms / max(1, sharing.stats.queued),
+                "per_s": sharing.calls / sharing.seconds,
+            }
+        ]
+    )
+    return build(
+        frame,
+        [
+            Column("callers", "callers"),
+            Column("calls", "calls"),
+            Column("failed", "failed"),
+            Column("backends", "most server processes at once"),
+            Column("queued", "calls that had to wait"),
+            Column("wait_ms", "mean wait of those (ms)", 1),
+            Column("per_s", "calls/s", 0),
+        ],
+        title="Many callers share the pool",
+        subtitle="Each call holds its connection for at least 1 ms.",
+    )
+
+
+def outage_table(outage: Outage) -> Table:
+    """What was lost in the restart: nothing, if all is well."""
+    reads = int((outage.calls["kind"] == "read").sum())
+    facts: list[tuple[str, object]] = [
+        ("reads answered", reads),
+        ("reads failed", outage.failed_reads),
+        ("writes acknowledged", outage.acknowledged),
+        ("writes failed", outage.failed_writes),
+        ("acknowledged writes that are lost", outage.lost),
+        ("writes applied twice", outage.applied_twice),
+        ("writes that a retry found already applied", outage.replayed),
+        ("attempts beyond the first", outage.stats.retries if outage.stats else 0),
+        ("server down for (s)", sum(end - start for start, end in outage.outages)),
+        ("slowest call (ms)", float(outage.calls["ms"].max()) if len(outage.calls) else None),
+    ]
+    return build(
+        pd.DataFrame(facts if outage.ran else [], columns=["what", "count"]),
+        [Column("what", "what"), Column("count", "figure")],
+        title="A crash and restart under load",
+        subtitle=outage.reason,
+    )
+
+
+def outage_plot(outage: Outage) -> Figure:
+    """Calls over time, the outage shaded."""
+    lost = outage.failed_reads + outage.failed_writes + outage.lost + outage.applied_twice
+    return plots.timeline(
+        outage.calls,
+        outages=outage.outages,
+        title="Through a restart no call fails and no write is lost or doubled"
+        if not lost
+        else f"The restart cost {lost} calls or writes",
+        y_label="time until answered (ms)",
     )

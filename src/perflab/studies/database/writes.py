@@ -102,7 +102,7 @@ def measure_writes(
     statements = {write.name: write.sql for write in WRITES}
 
     def call(session: Session, operation: Operation, params: Params) -> int:
-        return session.execute(statements[operation.name], params)
+        return session.write(statements[operation.name], params)
 
     samples = run_contrast(
         conninfos,

@@ -1,0 +1,68 @@
+"""Pages ever deeper: OFFSET against keyset, on the same indexed database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import psycopg
+
+from perflab.database.pagination import KEYSET_SQL, OFFSET_SQL, position_of
+from perflab.database.session import Session
+from perflab.measure.comparison import compare
+from perflab.measure.experiment import Draw, Operation, Params
+from perflab.profiles import DatabaseSizes
+from perflab.progress import Step
+from perflab.studies.database.arms import Arms
+from perflab.studies.database.contrast import run_contrast
+from perflab.studies.frames import comparison_row
+
+PAGE_ROWS = 20
+DEPTHS = (1, 10, 100, 1_000, 5_000)
+
+
+def measure_paging(
+    arms: Arms, sizes: DatabaseSizes, seed: int, step: Step | None = None
+) -> pd.DataFrame:
+    """One row a depth; *before* is OFFSET, *after* keyset, both on the indexed database."""
+    with psycopg.connect(arms.after) as conn:
+        drawn = {page: _params(conn, page) for page in DEPTHS}
+
+    def offset(session: Session, _operation: Operation, params: Params) -> int:
+        return session.run(OFFSET_SQL, params)
+
+    def keyset(session: Session, _operation: Operation, params: Params) -> int:
+        return session.run(KEYSET_SQL, params)
+
+    samples = run_contrast(
+        (arms.after, arms.after, arms.after),
+        (offset, keyset, keyset),
+        [Operation(f"page {page}", "pages", _always(params)) for page, params in drawn.items()],
+        names=("offset", "keyset", "keyset again"),
+        rounds=sizes.rounds,
+        calls=sizes.calls,
+        seed=seed,
+        plan_cache_mode=arms.plan_cache_mode,
+        step=step,
+    )
+    return pd.DataFrame(
+        [
+            {"page": page, **comparison_row(compare(samples, operations=[f"page {page}"]))}
+            for page in DEPTHS
+        ]
+    )
+
+
+def _params(conn: psycopg.Connection, page: int) -> dict[str, object]:
+    after = position_of(conn, page, PAGE_ROWS)
+    return {
+        "rows": PAGE_ROWS,
+        "skipped": (page - 1) * PAGE_ROWS,
+        "after": after.created_at,
+        "after_id": after.id,
+    }
+
+
+def _always(params: dict[str, object]) -> Callable[[np.random.Generator], Draw]:
+    return lambda _rng: Draw(params)
