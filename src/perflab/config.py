@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 import msgspec
 
@@ -27,10 +27,12 @@ def read_toml(path: Path) -> dict[str, Any]:
 def load_toml(path: Path, type_: type[T]) -> T:
     """The file as an instance of ``type_`` (a msgspec Struct or a mapping of them)."""
     text, raw = _parse(path)
-    try:
-        return msgspec.convert(raw, type_)
-    except msgspec.ValidationError as error:
-        raise _explain(path, text, str(error)) from None
+    if get_origin(type_) is dict:
+        # One table at a time: msgspec does not say which key of a mapping was at fault.
+        value_type = get_args(type_)[1]
+        for name, value in raw.items():
+            _convert(path, text, value, value_type, [name])
+    return _convert(path, text, raw, type_, [])
 
 
 def error_at(path: Path, steps: list[str | int], reason: str) -> ConfigError:
@@ -53,17 +55,25 @@ def _parse(path: Path) -> tuple[str, dict[str, Any]]:
         raise ConfigError(f"{path}: not valid TOML: {error}") from None
 
 
-def _explain(path: Path, text: str, message: str) -> ConfigError:
-    """msgspec's ``reason - at `$.a[1].b``` with the line looked up."""
+def _convert(path: Path, text: str, raw: Any, type_: type[T], above: list[str | int]) -> T:
+    try:
+        return msgspec.convert(raw, type_)
+    except msgspec.ValidationError as error:
+        raise _explain(path, text, str(error), above) from None
+
+
+def _explain(path: Path, text: str, message: str, above: list[str | int]) -> ConfigError:
+    """msgspec's ``reason - at `$.a[1].b``` below the steps ``above``, with the line looked up."""
     found = _AT.search(message)
     reason = message[: found.start()] if found else message
-    steps: list[str | int] = []
+    steps = list(above)
     for step in _STEP.finditer(found["path"] if found else ""):
         if step["key"] is not None:
             steps.append(step["key"])
         elif step["index"] is not None:
             steps.append(int(step["index"]))
-        # ``[...]`` is a mapping's value, whose key msgspec does not name
+        else:
+            break  # ``[...]`` is a mapping's value, whose key msgspec does not name
     unknown = _UNKNOWN.search(reason)
     if unknown:
         steps.append(unknown["key"])
@@ -76,33 +86,61 @@ def _line_of(text: str, steps: list[str | int]) -> int:
 
     Walks the file's headers; ``[[name]]`` tables are counted to find the index asked for.
     """
-    lines = text.splitlines()
+    lines = _without_long_strings(text)
     start, end, at = 0, len(lines), 1
-    names = [step for step in steps if isinstance(step, str)]
-    indices = [step for step in steps if isinstance(step, int)]
     prefix: list[str] = []
-    for name in names:
+    for position, name in enumerate(steps):
+        if isinstance(name, int):
+            continue
+        following = steps[position + 1] if position + 1 < len(steps) else 0
         prefix.append(name)
-        wanted = indices[0] if indices else 0
-        headers = [n for n in range(start, end) if _header(lines[n]) == ".".join(prefix)]
-        if headers and wanted < len(headers):
-            start = headers[wanted]
-            end = next(
-                (
-                    n
-                    for n in range(start + 1, len(lines))
-                    if (head := _header(lines[n])) is not None
-                    and not head.startswith(".".join(prefix) + ".")
-                ),
-                len(lines),
-            )
+        table = ".".join(prefix)
+        headers = [n for n in range(start, end) if _header(lines[n]) == table]
+        index = following if isinstance(following, int) else 0
+        if index < len(headers):
+            start = headers[index]
+            end = _end_of(lines, table, start, end)
             at = start + 1
             continue
-        key = re.compile(rf"^\s*\"?{re.escape(name)}\"?\s*=")
-        inside = next((n for n in range(start, end) if key.match(lines[n])), None)
+        inside = _key_line(lines, name, start, end)
         if inside is not None:
             return inside + 1
     return at
+
+
+def _end_of(lines: list[str], table: str, start: int, end: int) -> int:
+    """Where the table that starts at ``start`` ends: before a header that is not below it."""
+    for n in range(start + 1, end):
+        head = _header(lines[n])
+        if head is not None and not head.startswith(table + "."):
+            return n
+    return end
+
+
+def _key_line(lines: list[str], name: str, start: int, end: int) -> int | None:
+    """The line of ``name =`` in the table at ``start``, not in tables below it."""
+    key = re.compile(rf"^\s*[\"']?{re.escape(name)}[\"']?\s*[.=]")
+    for n in range(start, end):
+        if n > start and _header(lines[n]) is not None:
+            return None
+        if key.match(lines[n]):
+            return n
+    return None
+
+
+def _without_long_strings(text: str) -> list[str]:
+    """The lines, emptied where they lie inside a string of three quotes: no headers there."""
+    kept = []
+    quote: str | None = None
+    for line in text.splitlines():
+        opened = quote
+        for mark in re.findall(r"\"\"\"|'''", line):
+            if quote is None:
+                quote = mark
+            elif quote == mark:
+                quote = None
+        kept.append(line if opened is None else "")
+    return kept
 
 
 def _header(line: str) -> str | None:

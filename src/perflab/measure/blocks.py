@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
-from collections.abc import Sequence
 from numpy.typing import NDArray
 
 RESAMPLES = 999
@@ -76,6 +76,22 @@ class Blocks:
         """Mean of all samples."""
         return float(self.sums.sum() / self.n)
 
+    @property
+    def mean_log_error(self) -> float:
+        """Standard error of the mean's logarithm, from how the blocks differ.
+
+        The mean is a ratio, sum of sums over sum of counts; this is its linearised error.
+        """
+        residuals = self.sums - self.mean * self.counts
+        variance = float(residuals @ residuals) / (self.blocks * (self.blocks - 1))
+        return float(np.sqrt(variance)) / (self.mean * self.n / self.blocks)
+
+    def shares_up_to(self, value: float) -> Floats:
+        """Of each block, the share of samples that do not exceed ``value``."""
+        below = self.ids[: np.searchsorted(self.values, value, side="right")]
+        shares: Floats = np.bincount(below, minlength=self.blocks) / self.counts
+        return shares
+
     def quantile(self, q: float) -> float:
         """The smallest sample that at least a share ``q`` of the samples does not exceed."""
         return float(self.values[rank(q, np.array([self.n]))[0] - 1])
@@ -111,6 +127,19 @@ class Bootstrapped:
         weights = self.resampling.multiplicities
         replicates: Floats = (self.arm.sums @ weights) / (self.arm.counts @ weights)
         return replicates
+
+    @cached_property
+    def mean_log_errors(self) -> Floats:
+        """``Blocks.mean_log_error`` in every resample."""
+        weights, arm = self.resampling.multiplicities, self.arm
+        squares = (
+            (arm.sums**2) @ weights
+            - 2 * self.means * ((arm.sums * arm.counts) @ weights)
+            + self.means**2 * ((arm.counts**2) @ weights)
+        )
+        variances = np.maximum(squares, 0.0) / (arm.blocks * (arm.blocks - 1))
+        errors: Floats = np.sqrt(variances) / (self.means * (arm.counts @ weights) / arm.blocks)
+        return errors
 
     @cached_property
     def _quantiles(self) -> dict[float, Floats]:
@@ -156,5 +185,3 @@ def _resampled_quantile(arm: Blocks, resampling: Resampling, q: float) -> Floats
         if not pending.any():
             break
     return found
-
-

@@ -8,15 +8,14 @@ from typing import Literal, TypeAlias
 import msgspec
 import numpy as np
 
+from perflab.measure.blocks import Blocks, Bootstrapped, Resampling
 from perflab.measure.samples import Samples, SamplesError
 from perflab.measure.statistics import (
-    Blocks,
-    Bootstrapped,
     Estimate,
     Interval,
     NotEstimable,
-    Resampling,
     mean_of,
+    median_of,
     quantile_of,
     ratio_of_means,
     ratio_of_medians,
@@ -141,9 +140,9 @@ def compare(
 def _figures(arm: Bootstrapped) -> ArmFigures:
     return ArmFigures(
         mean_ms=_ms(mean_of(arm)),
-        median_ms=_ms(quantile_of(arm, 0.5)),
-        p95_ms=_ms(quantile_of(arm, 0.95)),
-        p99_ms=_ms(quantile_of(arm, 0.99)),
+        median_ms=_ms(median_of(arm)),
+        p95_ms=_ms(quantile_of(arm.arm, 0.95)),
+        p99_ms=_ms(quantile_of(arm.arm, 0.99)),
         n=arm.arm.n,
         blocks=arm.arm.blocks,
     )

@@ -35,6 +35,7 @@ METRICS: dict[str, Metric] = {
         Metric("throughput_rps", "requests/s", "mean", "value"),
         Metric("throughput_per_min", "messages/min", "mean", "value"),
         Metric("duration_s", "s", "mean", "value"),
+        Metric("p95_s", "s", "p95", "value"),
         Metric("size_bytes", "bytes", "count", "value"),
         Metric("count", None, "count", "value"),
     )

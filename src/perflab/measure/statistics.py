@@ -1,34 +1,44 @@
 """Intervals for latencies that came in blocks: ratios of two arms, and single arms.
 
-The unit of resampling is the block (one stay in one arm), never the call: calls of one block
-share whatever the machine did meanwhile. Methods and thresholds are those that
-``tests/measure/test_coverage.py`` proves on data with known answers.
+The unit is the block (one stay in one arm), never the call: calls of one block share whatever
+the machine did meanwhile. All intervals are two-sided 95 %.
+
+====================  ==========================================================================
+figure                interval
+====================  ==========================================================================
+ratio of medians      Student t on the log ratios of the paired blocks' medians
+ratio of means        percentile bootstrap of paired blocks, tails widened for few blocks
+ratio of p95, p99     percentile bootstrap of paired blocks
+an arm's mean         studentised bootstrap of blocks, on the log scale
+an arm's median       percentile bootstrap of blocks, tails widened for few blocks
+an arm's p95, p99     binomial ranks at the effective number of samples
+====================  ==========================================================================
+
+The plain percentile bootstrap covered .92 to .94 for means and .80 to .93 for an arm's
+percentiles on 24 blocks of data with known answers, which is why it is used only where it
+suffices; ``tests/measure/test_coverage.py`` keeps the proof.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from typing import TypeAlias
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
 
+from perflab.measure.blocks import Blocks, Bootstrapped, Floats, rank
+
 CONFIDENCE = 0.95
+TAIL = (1 - CONFIDENCE) / 2
 MIN_BLOCKS = 20
 """Fewer blocks and the bootstrap's intervals are too short."""
 MIN_REPETITIONS = 3
 """Fewer repetitions and Student's factor (12.7 at two) says nothing about the system."""
-RESAMPLES = 999
-"""With 999 the limits are the 25th and the 975th of the sorted replicates, no interpolation."""
 
-_CHUNK = 64
-
-Floats: TypeAlias = NDArray[np.float64]
+_COARSE = "the clock is too coarse for this call"
 
 
 class Interval(msgspec.Struct, frozen=True, tag="interval"):
@@ -70,26 +80,7 @@ def min_samples(q: float) -> int:
     """
     if not 0 < q < 1:
         raise ValueError(f"q={q}: a quantile lies between 0 and 1")
-    return math.ceil(math.log((1 - CONFIDENCE) / 2) / math.log(max(q, 1 - q)))
-
-
-def _percentile_interval(estimate: float, replicates: Floats) -> Interval:
-    ordered = np.sort(replicates)
-    tail = round((len(ordered) + 1) * (1 - CONFIDENCE) / 2)
-    return Interval(estimate, float(ordered[tail - 1]), float(ordered[len(ordered) - tail]))
-
-
-def _refusal(blocks: int, n: int, q: float | None = None) -> NotEstimable | None:
-    if blocks < MIN_BLOCKS:
-        return NotEstimable(f"{blocks} blocks; the bootstrap needs {MIN_BLOCKS}")
-    if q is not None and n < min_samples(q):
-        return NotEstimable(f"{n} samples; p{100 * q:g} needs {min_samples(q):,}")
-    return None
-
-
-def _paired(before: Blocks, after: Blocks) -> None:
-    if before.blocks != after.blocks:
-        raise ValueError(f"{before.blocks} and {after.blocks} blocks cannot be paired")
+    return math.ceil(math.log(TAIL) / math.log(max(q, 1 - q)))
 
 
 def ratio_of_medians(before: Blocks, after: Blocks) -> Estimate:
@@ -97,11 +88,11 @@ def ratio_of_medians(before: Blocks, after: Blocks) -> Estimate:
 
     The estimate is the typical block's ratio (the geometric mean over blocks).
     """
-    _paired(before, after)
-    if before.blocks < MIN_BLOCKS:
-        return NotEstimable(f"{before.blocks} blocks; an interval needs {MIN_BLOCKS}")
+    _check_paired(before, after)
+    if refused := _refusal(before):
+        return refused
     if before.medians.min() <= 0 or after.medians.min() <= 0:
-        return NotEstimable("a block's median is 0: the clock is too coarse for this call")
+        return NotEstimable(f"a block's median is 0: {_COARSE}")
     logs = np.log(after.medians) - np.log(before.medians)
     centre = float(logs.mean())
     half = _student_half_width(logs)
@@ -109,53 +100,87 @@ def ratio_of_medians(before: Blocks, after: Blocks) -> Estimate:
 
 
 def ratio_of_means(before: Bootstrapped, after: Bootstrapped) -> Estimate:
-    """after/before: percentile bootstrap of whole paired blocks."""
-    _paired(before.arm, after.arm)
-    if refused := _refusal(before.arm.blocks, min(before.arm.n, after.arm.n)):
+    """after/before: percentile bootstrap of paired blocks, tails widened for few blocks."""
+    _check_paired(before.arm, after.arm)
+    if refused := _refusal(before.arm, after.arm):
         return refused
     if before.means.min() <= 0:
-        return NotEstimable("a mean is 0: the clock is too coarse for this call")
-    return _percentile_interval(after.arm.mean / before.arm.mean, after.means / before.means)
+        return NotEstimable(f"a mean is 0: {_COARSE}")
+    estimate = after.arm.mean / before.arm.mean
+    return _widened_interval(estimate, after.means / before.means, after.arm.blocks)
 
 
 def ratio_of_quantiles(before: Bootstrapped, after: Bootstrapped, q: float) -> Estimate:
-    """after/before: percentile bootstrap of whole paired blocks."""
-    _paired(before.arm, after.arm)
-    if refused := _refusal(before.arm.blocks, min(before.arm.n, after.arm.n), q):
+    """after/before: percentile bootstrap of paired blocks."""
+    _check_paired(before.arm, after.arm)
+    if refused := _refusal(before.arm, after.arm, q=q):
         return refused
     if before.quantiles(q).min() <= 0:
-        return NotEstimable("a percentile is 0: the clock is too coarse for this call")
+        return NotEstimable(f"a percentile is 0: {_COARSE}")
     estimate = after.arm.quantile(q) / before.arm.quantile(q)
     return _percentile_interval(estimate, after.quantiles(q) / before.quantiles(q))
 
 
 def mean_of(arm: Bootstrapped) -> Estimate:
-    """One arm's mean: percentile bootstrap of whole blocks."""
-    if refused := _refusal(arm.arm.blocks, arm.arm.n):
+    """One arm's mean: studentised bootstrap of blocks on the log scale.
+
+    Latencies are skewed to the right: intervals that ignore it end too low and would call a
+    promise met that is not (Efron and Tibshirani, An Introduction to the Bootstrap, ch. 12).
+    """
+    if refused := _refusal(arm.arm):
         return refused
-    return _percentile_interval(arm.arm.mean, arm.means)
+    if arm.means.min() <= 0:
+        return NotEstimable(f"a mean is 0: {_COARSE}")
+    mean, error = arm.arm.mean, arm.arm.mean_log_error
+    errors = arm.mean_log_errors
+    if error == 0 or errors.min() <= 1e-6 * error:
+        return _widened_interval(mean, arm.means, arm.arm.blocks)
+    low, high = _tails((np.log(arm.means) - math.log(mean)) / errors, TAIL)
+    return Interval(mean, mean * math.exp(-high * error), mean * math.exp(-low * error))
 
 
-def quantile_of(arm: Bootstrapped, q: float) -> Estimate:
-    """One arm's quantile: percentile bootstrap of whole blocks."""
-    if refused := _refusal(arm.arm.blocks, arm.arm.n, q):
+def median_of(arm: Bootstrapped) -> Estimate:
+    """One arm's median: percentile bootstrap of blocks, tails widened for few blocks."""
+    if refused := _refusal(arm.arm, q=0.5):
         return refused
-    return _percentile_interval(arm.arm.quantile(q), arm.quantiles(q))
+    return _widened_interval(arm.arm.quantile(0.5), arm.quantiles(0.5), arm.arm.blocks)
+
+
+def quantile_of(arm: Blocks, q: float) -> Estimate:
+    """One arm's percentile: binomial ranks at the effective number of samples.
+
+    Blocks that differ carry less than their samples' number: n is divided by the design effect
+    (at least 1) and by Student's price for estimating it from few blocks, then Clopper and
+    Pearson's limits for the share below the percentile are read off the samples (Korn and
+    Graubard, Survey Methodology 24, 1998). The largest sample stands for a limit beyond it.
+    """
+    if refused := _refusal(arm, q=q):
+        return refused
+    estimate = arm.quantile(q)
+    between = float(arm.shares_up_to(estimate).var(ddof=1)) / arm.blocks
+    design_effect = max(1.0, between / (q * (1 - q) / arm.n))
+    price = stats.t.ppf(1 - TAIL, arm.blocks - 1) / stats.norm.ppf(1 - TAIL)
+    effective = arm.n / design_effect / price**2
+    low = stats.beta.ppf(TAIL, q * effective, (1 - q) * effective + 1)
+    high = stats.beta.ppf(1 - TAIL, q * effective + 1, (1 - q) * effective)
+    ranks = max(1, math.floor(low * arm.n)), min(arm.n, math.ceil(high * arm.n) + 1)
+    return Interval(estimate, float(arm.values[ranks[0] - 1]), float(arm.values[ranks[1] - 1]))
 
 
 def independent_quantile(samples: Sequence[float] | Floats, q: float) -> Estimate:
-    """A quantile of independent samples by exact binomial ranks; not for calls of blocks."""
+    """A quantile of independent samples by exact binomial ranks; not for calls of blocks.
+
+    The interval of ``scipy.stats.quantile_test``, which tests pin it to.
+    """
     values = np.sort(np.asarray(samples, dtype=np.float64))
-    if len(values) < min_samples(q):
-        return NotEstimable(f"{len(values)} samples; p{100 * q:g} needs {min_samples(q):,}")
-    tail = (1 - CONFIDENCE) / 2
-    # The interval of scipy.stats.quantile_test, whose confidence_interval finds these ranks.
-    low = int(stats.binom.ppf(tail, len(values), q))
-    high = int(stats.binom.isf(tail, len(values), q))
-    if stats.binom.cdf(low - 1, len(values), q) > tail:
-        low -= 1
-    rank = int(_rank(q, np.array([len(values)]))[0])
-    return Interval(float(values[rank - 1]), float(values[low - 1]), float(values[high]))
+    n = len(values)
+    if n < min_samples(q):
+        return NotEstimable(f"{n} samples; {_named(q)} needs {min_samples(q):,}")
+    low = int(stats.binom.ppf(TAIL, n, q))
+    high = int(stats.binom.isf(TAIL, n, q))
+    ends = max(low - 1, 0), min(high, n - 1)
+    estimate = float(values[rank(q, np.array([n]))[0] - 1])
+    return Interval(estimate, float(values[ends[0]]), float(values[ends[1]]))
 
 
 def mean_of_repetitions(values: Sequence[float] | Floats) -> Estimate:
@@ -169,6 +194,43 @@ def mean_of_repetitions(values: Sequence[float] | Floats) -> Estimate:
     return Interval(centre, centre - half, centre + half)
 
 
+def _named(q: float) -> str:
+    return "the median" if q == 0.5 else f"p{100 * q:g}"
+
+
+def _refusal(*arms: Blocks, q: float | None = None) -> NotEstimable | None:
+    for arm in arms:
+        if arm.blocks < MIN_BLOCKS:
+            return NotEstimable(f"{arm.blocks} blocks; an interval needs {MIN_BLOCKS}")
+        if q is not None and arm.n < min_samples(q):
+            return NotEstimable(f"{arm.n} samples; {_named(q)} needs {min_samples(q):,}")
+    return None
+
+
+def _check_paired(before: Blocks, after: Blocks) -> None:
+    if before.blocks != after.blocks:
+        raise ValueError(f"{before.blocks} and {after.blocks} blocks cannot be paired")
+
+
+def _tails(replicates: Floats, tail: float) -> tuple[float, float]:
+    low, high = np.quantile(replicates, [tail, 1 - tail], method="weibull")
+    return float(low), float(high)
+
+
+def _percentile_interval(estimate: float, replicates: Floats) -> Interval:
+    return Interval(estimate, *_tails(replicates, TAIL))
+
+
+def _widened_interval(estimate: float, replicates: Floats, blocks: int) -> Interval:
+    """The expanded percentile interval of Hesterberg (The American Statistician 69, 2015, §4.2).
+
+    A bootstrap spreads by the divisor n and not n-1 and knows no Student's t; at 24 blocks the
+    tails of 2.5 % have to become 1.7 %.
+    """
+    factor = math.sqrt(blocks / (blocks - 1)) * stats.t.ppf(1 - TAIL, blocks - 1)
+    return Interval(estimate, *_tails(replicates, float(stats.norm.cdf(-factor))))
+
+
 def _student_half_width(values: Floats) -> float:
-    factor = stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)
+    factor = stats.t.ppf(1 - TAIL, len(values) - 1)
     return float(factor * values.std(ddof=1) / math.sqrt(len(values)))

@@ -205,10 +205,11 @@ CATALOGUE: tuple[IndexSpec, ...] = (
         "idx_events_time_brin",
         "analytics_events",
         "brin",
-        "USING brin (occurred_at) WITH (pages_per_range = 16)",
+        "USING brin (occurred_at) WITH (pages_per_range = 4)",
         "active_users",
-        "Events arrive in order of time: the newest hours are the last pages. Costs kilobytes "
-        "where a B-tree costs megabytes.",
+        "Events arrive in order of time: the newest hours are the last pages. Kilobytes where a "
+        "B-tree costs megabytes; ranges of 4 pages also beat the skip scan of PostgreSQL 18 "
+        "over (event_type, occurred_at).",
     ),
     IndexSpec(
         "idx_events_payload",

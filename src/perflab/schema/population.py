@@ -122,8 +122,16 @@ class Population(msgspec.Struct, frozen=True, dict=True):
         """Who owns which habit; 3 a user on average."""
         return Owned.share_out(3 * self.users, self.activity**0.3, self.seed + 2)
 
+    @cached_property
+    def habit_starts(self) -> Ints:
+        """When each habit was taken up, in microseconds; element 0 belongs to id 1."""
+        signed_up = self.signed_up(self.habits.owners)
+        later = self.rng(100).random(len(signed_up)) ** 2
+        starts: Ints = signed_up + (later * (us(NOW) - signed_up)).astype(np.int64)
+        return starts
 
-class Owned(msgspec.Struct, frozen=True):
+
+class Owned(msgspec.Struct, frozen=True, dict=True):
     """Things handed out to users: user u owns slots first[u-1] .. first[u]-1."""
 
     first: Ints
@@ -159,6 +167,7 @@ class Owned(msgspec.Struct, frozen=True):
         slot = self.first[user - 1] + (uniform * count).astype(np.int64)
         return np.where(count > 0, self.ids(np.minimum(slot, self.total - 1)), 0)
 
+    @cached_property
     def owners(self) -> Ints:
         """The owner of each thing by id; element 0 belongs to id 1."""
         counts = np.diff(self.first)

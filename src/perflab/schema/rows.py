@@ -38,7 +38,7 @@ Floats = npt.NDArray[np.float64]
 Chunk = tuple[int, bytes]
 """Number of rows and their bytes."""
 
-CHUNK_ROWS = 32_768
+CHUNK_ROWS = 16_384
 NOW_US = us(NOW)
 HOUR_US = 3_600_000_000
 
@@ -192,7 +192,7 @@ def _make_projects(
     population: Population, rng: np.random.Generator, ids: Ints, total: int
 ) -> list[Field]:
     size = len(ids)
-    user = population.projects.owners()[ids - 1]
+    user = population.projects.owners[ids - 1]
     signed_up = population.signed_up(user)
     created = signed_up + (rng.random(size) ** 3 * (NOW_US - signed_up)).astype(np.int64)
     # the older a project, the likelier it is archived
@@ -210,7 +210,7 @@ def _make_habits(
     population: Population, rng: np.random.Generator, ids: Ints, total: int
 ) -> list[Field]:
     size = len(ids)
-    created = habit_starts(population)[ids - 1]
+    created = population.habit_starts[ids - 1]
     archived = rng.random(size) < 0.2
     archived_at = created + (rng.random(size) * (NOW_US - created)).astype(np.int64)
     # people set reminders on quarters of an hour, mostly in the morning and the evening
@@ -219,7 +219,7 @@ def _make_habits(
     minute = np.clip(np.where(rng.random(size) < 0.7, minute // 15 * 15, minute), 0, 1439)
     return [
         fixed(ids, ">i8"),
-        fixed(population.habits.owners()[ids - 1], ">i8"),
+        fixed(population.habits.owners[ids - 1], ">i8"),
         _HABIT_NAMES.take(rng.integers(0, len(words.HABIT_NAMES), size)),
         _CADENCES.take(_choose(rng, (0.8, 0.2), size)),
         fixed(minute.astype(np.int64), ">i2", rng.random(size) < 0.35),
@@ -383,13 +383,6 @@ def _make_events(
     ]
 
 
-def habit_starts(population: Population) -> Ints:
-    """When each habit was taken up; element 0 belongs to id 1."""
-    signed_up = population.signed_up(population.habits.owners())
-    later = population.rng(100).random(len(signed_up)) ** 2
-    return signed_up + (later * (NOW_US - signed_up)).astype(np.int64)
-
-
 def _habit_entries(population: Population) -> Iterator[Chunk]:
     """Check-ins day by day: a habit is ticked at most once a day, some habits nearly daily.
 
@@ -398,9 +391,9 @@ def _habit_entries(population: Population) -> Iterator[Chunk]:
     """
     total = PER_USER["habit_entries"] * population.users
     rng = population.rng(list(PER_USER).index("habit_entries"))
-    started = habit_starts(population) // DAY_US
+    started = population.habit_starts // DAY_US
     zeal = np.exp(1.1 * rng.standard_normal(len(started)))
-    zeal *= population.activity[population.habits.owners() - 1] ** 0.3
+    zeal *= population.activity[population.habits.owners - 1] ** 0.3
     days = np.arange(us(CHECK_INS) // DAY_US, NOW_US // DAY_US + 1)
     # each day's share of the zeal; none may exceed the distance between two points
     alive = np.bincount(

@@ -37,7 +37,7 @@ def _per_day(rng: np.random.Generator, population: Population) -> Draw:
 
 
 def _active(rng: np.random.Generator, population: Population) -> Draw:
-    hours, label = wide(rng, (1, 6, 24))
+    hours, label = wide(rng, (6, 24, 7 * 24))
     return Draw({"since": ago(hours=hours)}, label)
 
 
@@ -89,7 +89,7 @@ QUERIES: tuple[Query, ...] = (
     query(
         "active_users",
         "analytics",
-        "How many people have been active in the last hours?",
+        "How many people were active in the last hours, day or week?",
         select(func.count(distinct(analytics_events.c.user_id))).where(
             analytics_events.c.occurred_at >= _since
         ),

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import psycopg
 
-from perflab.database.pagination import KEYSET_SQL, OFFSET_SQL, position_of
+from perflab.database.pagination import ALL_TASKS, offset_page
 from perflab.database.session import Session
 from perflab.measure.comparison import compare
 from perflab.measure.experiment import Draw, Operation, Params
@@ -30,10 +30,10 @@ def measure_paging(
         drawn = {page: _params(conn, page) for page in DEPTHS}
 
     def offset(session: Session, _operation: Operation, params: Params) -> int:
-        return session.run(OFFSET_SQL, params)
+        return session.run(ALL_TASKS.offset_sql, params)
 
     def keyset(session: Session, _operation: Operation, params: Params) -> int:
-        return session.run(KEYSET_SQL, params)
+        return session.run(ALL_TASKS.keyset_sql, params)
 
     samples = run_contrast(
         (arms.after, arms.after, arms.after),
@@ -55,12 +55,15 @@ def measure_paging(
 
 
 def _params(conn: psycopg.Connection, page: int) -> dict[str, object]:
-    after = position_of(conn, page, PAGE_ROWS)
+    """Both statements' parameters of page ``page`` (from 1)."""
+    after = ALL_TASKS.start
+    if page > 1:
+        after = offset_page(conn, ALL_TASKS, page - 2, PAGE_ROWS).next or after
     return {
-        "rows": PAGE_ROWS,
-        "skipped": (page - 1) * PAGE_ROWS,
-        "after": after.created_at,
-        "after_id": after.id,
+        "size": PAGE_ROWS,
+        "offset": (page - 1) * PAGE_ROWS,
+        "created_at": after.created_at,
+        "id": after.id,
     }
 
 

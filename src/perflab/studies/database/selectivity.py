@@ -14,14 +14,14 @@ from perflab.measure.comparison import compare
 from perflab.measure.experiment import Draw, Operation, Params
 from perflab.profiles import DatabaseSizes
 from perflab.progress import Step
-from perflab.schema.queries import find_query
+from perflab.schema.queries import QUERIES
 from perflab.studies.database.arms import Arms
 from perflab.studies.database.contrast import run_contrast
 from perflab.studies.frames import comparison_row
 
 SHARES = (0.0001, 0.001, 0.01, 0.1, 0.5, 1.0)
 """Shares of habit_entries that the filter lets through."""
-ROLLUP = "monthly_rollup"
+ROLLUP = next(query for query in QUERIES if not query.index)
 """The workload's query that reads a whole table; no index of the catalogue serves it."""
 SQL = "SELECT sum(amount) FROM habit_entries WHERE habit_id <= %(last)s"
 """``amount`` is in no index, so each row that matches is fetched from the table."""
@@ -32,8 +32,7 @@ def measure_selectivity(
 ) -> pd.DataFrame:
     """The same filter at ever larger shares; one row a share, with the plan chosen after."""
     last = {_label(share): max(1, round(share * _habits(arms.before))) for share in SHARES}
-    rollup = find_query(ROLLUP)
-    statements = {**dict.fromkeys(last, SQL), ROLLUP: rollup.sql}
+    statements = {**dict.fromkeys(last, SQL), ROLLUP.name: ROLLUP.sql}
 
     def call(session: Session, operation: Operation, params: Params) -> int:
         return session.run(statements[operation.name], params)
@@ -43,7 +42,7 @@ def measure_selectivity(
         call,
         [
             *(Operation(label, "share", _always({"last": n})) for label, n in last.items()),
-            Operation(ROLLUP, "rollup", lambda rng: rollup.draw(rng, arms.population)),
+            Operation(ROLLUP.name, "whole", lambda rng: ROLLUP.draw(rng, arms.population)),
         ],
         rounds=sizes.rounds,
         calls=1,
@@ -61,8 +60,8 @@ def measure_selectivity(
         }
         for share in SHARES
     ]
-    whole = compare(samples, operations=[ROLLUP])
-    rows.append({"filter": "monthly rollup", **comparison_row(whole), "plan": "no index serves it"})
+    whole = compare(samples, operations=[ROLLUP.name])
+    rows.append({"filter": f"all ({ROLLUP.name})", **comparison_row(whole), "plan": "no index serves it"})
     return pd.DataFrame(rows)
 
 

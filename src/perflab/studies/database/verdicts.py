@@ -104,7 +104,7 @@ def plan_table(results: Iterable[Result], claims: Claims) -> pd.DataFrame:
                 **triple("before", result.before.mean_ms),
                 **triple("after", result.after.mean_ms),
                 **triple("measured", result.value),
-                **triple("aa", result.aa) if result.aa else {},
+                **(triple("aa", result.aa) if result.aa else {}),
                 "verdict": result.verdict.word,
             }
         )

@@ -374,7 +374,7 @@ def outage_table(outage: Outage) -> Table:
         ("writes failed", outage.failed_writes),
         ("acknowledged writes that are lost", outage.lost),
         ("writes applied twice", outage.applied_twice),
-        ("writes that a retry found already applied", outage.replayed),
+        ("writes that a retry found already applied", outage.stats.replays if outage.stats else 0),
         ("attempts beyond the first", outage.stats.retries if outage.stats else 0),
         ("server down for (s)", sum(end - start for start, end in outage.outages)),
         ("slowest call (ms)", float(outage.calls["ms"].max()) if len(outage.calls) else None),

@@ -14,7 +14,8 @@ from perflab.database.session import Session
 from perflab.datasets import Datasets
 from perflab.measure.comparison import compare
 from perflab.measure.experiment import Draw, Operation, Params
-from perflab.measure.statistics import Blocks, ratio_of_medians
+from perflab.measure.blocks import Blocks
+from perflab.measure.statistics import ratio_of_medians
 from perflab.profiles import DatabaseSizes
 from perflab.progress import Step
 from perflab.schema.queries import QUERIES
