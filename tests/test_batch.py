@@ -21,7 +21,11 @@ def notebook(folder: Path, *cells: str) -> Path:
         *(nbformat.v4.new_code_cell(cell) for cell in cells),
     ]
     book.cells[1].metadata["tags"] = ["parameters"]
-    book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    book.metadata["kernelspec"] = {
+        "name": "python3",
+        "display_name": "Python 3",
+        "language": "python",
+    }
     path = folder / "book.ipynb"
     nbformat.write(book, path)
     return path
@@ -97,7 +101,9 @@ def test_a_missing_notebook_is_a_failure_not_a_traceback(tmp_path: Path) -> None
     assert "before the first cell" in outcome.failure
 
 
-def test_the_kernels_environment_is_restored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_kernels_environment_is_restored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import os
 
     monkeypatch.setenv("PERFLAB_RUN_DIR", "earlier")

@@ -168,7 +168,9 @@ def run_notebook(
 
 
 def checked_parameters(
-    notebooks: Sequence[str], common: Mapping[str, object], given: Mapping[str, Mapping[str, object]]
+    notebooks: Sequence[str],
+    common: Mapping[str, object],
+    given: Mapping[str, Mapping[str, object]],
 ) -> dict[str, Common]:
     """The parameters of every notebook, checked before anything starts."""
     return {name: check(NOTEBOOKS[name], {**common, **given[name]}) for name in notebooks}

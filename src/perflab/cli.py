@@ -46,7 +46,9 @@ def run(
     ] = "auto",
     seed: Annotated[int, typer.Option(help="Seeds data, parameters and block order.")] = 42,
     claims: Annotated[str, typer.Option(help="A claims file of your own.")] = "",
-    out: Annotated[Path | None, typer.Option(help="The run's folder; must be new or empty.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The run's folder; must be new or empty.")
+    ] = None,
     parameter: Annotated[
         list[str] | None, typer.Option("-p", help="A notebook parameter as name=value.")
     ] = None,
@@ -55,7 +57,9 @@ def run(
     # imported here: `perflab --help` should not wait for pandas and papermill
     from perflab.parameters import NOTEBOOKS, notebook_name, parse_assignments
 
-    chosen = list(dict.fromkeys(notebook_name(n) for n in notebooks)) if notebooks else list(NOTEBOOKS)
+    chosen = (
+        list(dict.fromkeys(notebook_name(n) for n in notebooks)) if notebooks else list(NOTEBOOKS)
+    )
     common = {"profile": profile, "services": services, "seed": seed, "claims": claims}
     if claims:
         common["claims"] = str(Path(claims).resolve())
@@ -76,12 +80,14 @@ def _run_batch(
         kernel_environment,
         run_notebook,
     )
-    from perflab.lab import start_services
     from perflab.datasets import Datasets
+    from perflab.lab import start_services
     from perflab.measure.claims import load_claims
+    from perflab.measure.results import read_results
     from perflab.profiles import load_profile
     from perflab.report.console import print_scorecard
     from perflab.runs import new_run
+    from perflab.studies.scorecard import scorecard
 
     parameters = checked_parameters(chosen, common, given)
     first = parameters[chosen[0]]
@@ -123,7 +129,13 @@ def _run_batch(
             bars.console.print(f"{mark} {name}  {outcome.seconds:.0f} s")
             if not outcome.ok:
                 bars.console.print(f"       [red]{escape(outcome.failure)}[/]", soft_wrap=True)
-    print_scorecard(console, plan, folder)
+    found = {
+        r.claim: r
+        for p in sorted(folder.results.glob("*.json"))
+        for r in read_results(p)
+        if r.claim
+    }
+    print_scorecard(console, scorecard(plan, found))
     console.print(f"run: {folder.path}", soft_wrap=True)
     return all(outcome.ok for outcome in outcomes)
 
@@ -142,7 +154,9 @@ def _bars() -> Progress:
 
 @app.command()
 def doctor(
-    clean: Annotated[bool, typer.Option("--clean", help="Delete the cache of loaded data.")] = False,
+    clean: Annotated[
+        bool, typer.Option("--clean", help="Delete the cache of loaded data.")
+    ] = False,
 ) -> None:
     """Say what the lab would use here, what is wrong, and what to do about it."""
     from perflab.doctor import clean_cache, examine

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import LiteralString, cast
+from typing import LiteralString
 
 import psutil
 import psycopg
@@ -115,7 +115,11 @@ class Datasets:
         On an embedded server the data folder is then kept in the cache for the next start.
         """
         started = time.perf_counter()
-        missing = [users for users in sizes(self._profile) if not self._exists(_template(users, self._seed))]
+        missing = [
+            users
+            for users in sizes(self._profile)
+            if not self._exists(_template(users, self._seed))
+        ]
         if missing:
             self._check_disk(sum(missing))
             for users in missing:
@@ -131,7 +135,11 @@ class Datasets:
             admin.execute(_ddl("CREATE DATABASE {}", partial))
         with psycopg.connect(self._postgres.conninfo(partial), autocommit=True) as conn:
             create_schema(conn)
-            load(conn, self.population(users), lambda what, done, total: step(f"{users:,} users, {what}", done, total))
+            load(
+                conn,
+                self.population(users),
+                lambda what, done, total: step(f"{users:,} users, {what}", done, total),
+            )
             finish(conn)
         with self._admin() as admin:
             admin.execute(
@@ -205,5 +213,5 @@ def _template(users: int, seed: int) -> str:
     return f"perflab_template_{users}_{seed}"
 
 
-def _ddl(template: str, name: str) -> sql.Composed:
-    return sql.SQL(cast(LiteralString, template)).format(sql.Identifier(name))
+def _ddl(template: LiteralString, name: str) -> sql.Composed:
+    return sql.SQL(template).format(sql.Identifier(name))

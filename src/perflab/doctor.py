@@ -56,7 +56,9 @@ def _servers() -> list[Finding]:
         others = "; ".join(f"{p.rung}: {p.reason}" for p in rungs if not p.available)
         if usable:
             first = usable[0]
-            state = f"{first.rung} would be used: {first.reason}" + (f" ({others})" if others else "")
+            state = f"{first.rung} would be used: {first.reason}" + (
+                f" ({others})" if others else ""
+            )
             found.append(Finding(service, state))
         else:
             advice = next((p.advice for p in reversed(rungs) if p.advice), "")
@@ -71,7 +73,9 @@ def _versions() -> Finding:
 
 
 def _cores() -> Finding:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     memory = psutil.virtual_memory().total / 2**30
     state = f"{cores} usable, {memory:.0f} GiB of memory, load average {os.getloadavg()[0]:.1f}"
     if cores < 2:
@@ -79,7 +83,9 @@ def _cores() -> Finding:
             "cores", state, ok=False, advice="server and client share one core; use two or more"
         )
     if os.getloadavg()[0] > cores:
-        return Finding("cores", state, ok=False, advice="something else is busy here; stop it first")
+        return Finding(
+            "cores", state, ok=False, advice="something else is busy here; stop it first"
+        )
     return Finding("cores", state)
 
 
@@ -91,7 +97,11 @@ def _files() -> Finding:
 
 
 def _disks() -> list[Finding]:
-    places = {"temporary folder": Path(tempfile.gettempdir()), "cache": cache_dir(), "runs": runs_dir()}
+    places = {
+        "temporary folder": Path(tempfile.gettempdir()),
+        "cache": cache_dir(),
+        "runs": runs_dir(),
+    }
     remedies = {
         "temporary folder": "set TMPDIR to a larger disk",
         "cache": "perflab doctor --clean, or set PERFLAB_CACHE_DIR",
@@ -112,11 +122,15 @@ def _cache() -> Finding:
     entries = sum(1 for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else 0
     size = folder_bytes(folder) if entries else 0
     limit = CACHE_LIMIT_BYTES / 2**30
-    return Finding("loaded data", f"{entries} kept, {size / 2**20:,.0f} MiB of at most {limit:.0f} GiB")
+    return Finding(
+        "loaded data", f"{entries} kept, {size / 2**20:,.0f} MiB of at most {limit:.0f} GiB"
+    )
 
 
 def _noise() -> Finding:
     share = steadiness()
     ok = share >= STEADY
-    advice = "" if ok else "figures will be marked noisy; close other programs or use a quieter machine"
+    advice = (
+        "" if ok else "figures will be marked noisy; close other programs or use a quieter machine"
+    )
     return Finding("noise", f"a busy loop got {share:.0%} of a core", ok=ok, advice=advice)

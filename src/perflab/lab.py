@@ -10,7 +10,6 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from IPython.display import Image
 from matplotlib.figure import Figure
 
 from perflab.batch import SERVICES_VARIABLE
@@ -19,9 +18,10 @@ from perflab.errors import ParameterError
 from perflab.measure.claims import Claims, load_claims
 from perflab.measure.environment import Environment, capture, write_environment
 from perflab.measure.results import Origin, Result, write_results
-from perflab.parameters import NOTEBOOKS, Common, check, injected
+from perflab.parameters import NOTEBOOKS, Common, RungChoice, check, injected
 from perflab.profiles import Profile, load_profile
 from perflab.progress import Step, progress
+from perflab.report.picture import Picture
 from perflab.report.tables import Table
 from perflab.runs import RunFolder, current_run
 from perflab.services import (
@@ -112,11 +112,12 @@ class Lab:
         table.write(self.run.tables / name)
         return table
 
-    def plot(self, name: str, figure: Figure) -> Image:
+    def plot(self, name: str, figure: Figure) -> Picture:
         """Keep a plot in the run as PNG and hand the picture back for the notebook to show."""
         path = self.run.plots / f"{name}.png"
         figure.savefig(path, dpi=2 * SCREEN_DPI)
-        return Image(filename=str(path), width=round(figure.get_size_inches()[0] * SCREEN_DPI))
+        width, height = (round(inches * SCREEN_DPI) for inches in figure.get_size_inches())
+        return Picture(path.read_bytes(), width, height)
 
     def close(self) -> None:
         """Drop this notebook's databases and stop what it started; safe to call twice."""
@@ -130,7 +131,7 @@ class Lab:
             self._services = None
 
 
-def start_services(rung: str, profile: Profile, seed: int) -> Services:
+def start_services(rung: RungChoice, profile: Profile, seed: int) -> Services:
     """Servers for a profile: buffers that hold both arms, data from the cache where it is."""
     return open_services(
         rung,

@@ -72,7 +72,9 @@ def check(type_: type[P], values: Mapping[str, object]) -> P:
     known = {field.name: field.type for field in msgspec.structs.fields(type_)}
     for name in values:
         if name not in known:
-            raise ParameterError(f"unknown parameter {name!r}; this notebook takes {', '.join(known)}")
+            raise ParameterError(
+                f"unknown parameter {name!r}; this notebook takes {', '.join(known)}"
+            )
     for name, value in values.items():
         try:
             msgspec.convert(value, known[name])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,6 +35,5 @@ def progress(title: str) -> Iterator[Step]:
 
         yield step
     if in_kernel():
-        from IPython.display import clear_output
-
-        clear_output()
+        display_module = importlib.import_module("IPython.display")  # ships no types
+        display_module.clear_output()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 
 import pandas as pd
 from rich.console import Console
@@ -36,7 +36,7 @@ def print_scorecard(console: Console, card: pd.DataFrame) -> None:
         console.print(f"{row['verdict']}: {row['claim']}: {row['reason']}", soft_wrap=True)
 
 
-def _measured(row: Mapping[str, object]) -> str:
+def _measured(row: Mapping[Hashable, object]) -> str:
     value, lo, hi = (float(str(row[k])) for k in ("measured", "measured_lo", "measured_hi"))
     if math.isnan(value):
         return "not estimable"

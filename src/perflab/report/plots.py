@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -21,7 +22,7 @@ def before_after(frame: pd.DataFrame, *, title: str, x: str = "mean latency (ms)
 
     Columns: label, and for each arm ``before``, ``before_lo``, ``before_hi``, ``after``, ...
     """
-    figure, axes = new_figure(height=0.9 + 0.3 * len(frame))
+    _figure, axes = new_figure(height=0.9 + 0.3 * len(frame))
     y = np.arange(len(frame))[::-1]
     axes.hlines(y, frame["after"], frame["before"], color="#dddddd", linewidth=2, zorder=1)
     for arm in ("before", "after"):
@@ -37,7 +38,7 @@ def verdicts(frame: pd.DataFrame, *, title: str, x: str) -> Figure:
 
     Columns: label, estimate, lo, hi, claimed, verdict.
     """
-    figure, axes = new_figure(height=1.3 + 0.45 * len(frame))
+    _figure, axes = new_figure(height=1.3 + 0.45 * len(frame))
     y = np.arange(len(frame))[::-1]
     for verdict, colour in VERDICT.items():
         rows = (frame["verdict"] == verdict).to_numpy()
@@ -64,8 +65,8 @@ def curves(
     reference: float | None = None,
     reference_label: str = "",
 ) -> Figure:
-    """Lines with points; intervals where ``{y}_lo`` and ``{y}_hi`` exist. ``log``: "x", "y", "xy"."""
-    figure, axes = new_figure()
+    """Lines with points, intervals where ``{y}_lo`` exists; ``log`` is "x", "y" or "xy"."""
+    _figure, axes = new_figure()
     for number, (name, part) in enumerate(frame.groupby(hue, sort=False)):
         colour = PALETTE.get(str(name), SERIES[number % len(SERIES)])
         part = part.sort_values(x)
@@ -100,7 +101,7 @@ def curves(
 
 def bars(frame: pd.DataFrame, *, label: str, value: str, title: str, x_label: str) -> Figure:
     """Horizontal bars, the largest on top; intervals where ``{value}_lo`` exists."""
-    figure, axes = new_figure(height=0.8 + 0.24 * len(frame))
+    _figure, axes = new_figure(height=0.8 + 0.24 * len(frame))
     part = frame.sort_values(value)
     errors = None
     if f"{value}_lo" in part:
@@ -112,15 +113,33 @@ def bars(frame: pd.DataFrame, *, label: str, value: str, title: str, x_label: st
     return finish(axes, title=title, x=x_label, y="")
 
 
+def stacked(frame: pd.DataFrame, *, label: str, title: str, x_label: str) -> Figure:
+    """Horizontal stacked bars of counts; every column but ``label`` is a verdict."""
+    _figure, axes = new_figure(height=1.2 + 0.4 * len(frame))
+    y = np.arange(len(frame))[::-1]
+    start = np.zeros(len(frame))
+    for verdict in frame.columns.drop(label):
+        counts = frame[verdict].to_numpy(float)
+        colour = VERDICT.get(str(verdict), "#dddddd")
+        axes.barh(y, counts, left=start, color=colour, label=str(verdict))
+        start += counts
+    axes.set_yticks(y, list(frame[label]))
+    axes.grid(visible=False, axis="y")
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return finish(axes, title=title, x=x_label, y="")
+
+
 def timeline(
     frame: pd.DataFrame, *, outages: Sequence[tuple[float, float]], title: str, y_label: str
 ) -> Figure:
     """Calls over time with outages shaded. Columns: at_s, ms, kind."""
-    figure, axes = new_figure(height=3.4)
+    _figure, axes = new_figure(height=3.4)
     for start, end in outages:
         axes.axvspan(start, end, color="#f3d9c9", zorder=0, label="server down")
     for number, (kind, part) in enumerate(frame.groupby("kind", sort=False)):
-        axes.scatter(part["at_s"], part["ms"], s=9, color=SERIES[number % len(SERIES)], label=str(kind))
+        axes.scatter(
+            part["at_s"], part["ms"], s=9, color=SERIES[number % len(SERIES)], label=str(kind)
+        )
     _log(axes, "y")
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), markerscale=2)
     return finish(axes, title=title, x="seconds since the start", y=y_label)
@@ -149,10 +168,9 @@ def _points(
 def _log(axes: Axes, which: str) -> None:
     if which == "x":
         axes.set_xscale("log")
-        axis = axes.xaxis
     else:
         axes.set_yscale("log")
-        axis = axes.yaxis
+    axis: Axis = axes.xaxis if which == "x" else axes.yaxis
     axis.set_major_locator(LogLocator(base=10, subs=(1.0,), numticks=12))
     axis.set_major_formatter(FuncFormatter(_plain))
     axis.set_minor_formatter(NullFormatter())
@@ -161,5 +179,3 @@ def _log(axes: Axes, which: str) -> None:
 
 def _plain(value: float, _position: int | None = None) -> str:
     return f"{value:,.0f}" if value >= 1 else f"{value:g}"
-
-

@@ -100,17 +100,16 @@ def markdown(frame: pd.DataFrame) -> str:
 def _column(frame: pd.DataFrame, column: Column) -> list[str]:
     if not column.interval:
         return [_cell(value, column.digits) for value in frame[column.name]]
-    return [
-        NOT_ESTIMABLE
-        if math.isnan(value)
-        else f"{_cell(value, column.digits)} [{_cell(lo, column.digits)}, {_cell(hi, column.digits)}]"
-        for value, lo, hi in zip(
-            frame[column.name],
-            frame[f"{column.name}_lo"],
-            frame[f"{column.name}_hi"],
-            strict=True,
-        )
-    ]
+    ends = [frame[f"{column.name}{end}"] for end in ("", "_lo", "_hi")]
+    return [_interval(*figures, column.digits) for figures in zip(*ends, strict=True)]
+
+
+def _interval(value: float, lo: float, hi: float, digits: int | None) -> str:
+    if math.isnan(value):
+        return NOT_ESTIMABLE
+    if lo == hi:  # a count
+        return _cell(value, digits)
+    return f"{_cell(value, digits)} [{_cell(lo, digits)}, {_cell(hi, digits)}]"
 
 
 def _cell(value: object, digits: int | None) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -200,21 +199,12 @@ def _copy(conn: psycopg.Connection, table: str, population: Population) -> Itera
             statement = SQL("COPY {} ({}) FROM STDIN (FORMAT binary, FREEZE)").format(name, columns)
             with cursor.copy(statement) as copy:
                 copy.write(encode.HEADER)
-                for count, data in _ahead(rows.chunks(table, population)):
+                for count, data in rows.chunks(table, population):
                     copy.write(data)
                     yield count
                 copy.write(encode.TRAILER)
     except psycopg.Error as error:
         raise SeedError(f"loading {table!r} failed: {str(error).splitlines()[0]}") from error
-
-
-def _ahead(chunks: Iterator[rows.Chunk]) -> Iterator[rows.Chunk]:
-    """The same chunks, each made while the one before it is being sent."""
-    with ThreadPoolExecutor(1) as worker:
-        coming = worker.submit(next, chunks, None)
-        while (chunk := coming.result()) is not None:
-            coming = worker.submit(next, chunks, None)
-            yield chunk
 
 
 def _advance_identity(conn: psycopg.Connection, table: str) -> None:

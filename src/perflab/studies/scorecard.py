@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from perflab.errors import ParameterError
 from perflab.measure.claims import Claim, Claims
 from perflab.measure.results import Newest, Result, newest_per_claim, read_results
 from perflab.paths import runs_dir
+from perflab.report import plots
+from perflab.report.tables import Column, Table, build
 from perflab.studies.frames import triple
 
 NOT_YET = "not measured yet"
@@ -39,10 +43,12 @@ def find_results(
                 if claim not in found or found[claim].recorded_at <= result.recorded_at:
                     found[claim] = result
         return Newest(found, tuple(skipped))
-    folder = next((p for p in (Path(run), runs_dir() / run) if (p / "results").is_dir()), None)
-    if folder is None:
-        raise ParameterError(f"run={run!r}: no run of that name or folder; runs are in {runs_dir()}")
-    results = [r for p in sorted(folder.glob("results/*.json")) for r in read_results(p)]
+    named = next((p for p in (Path(run), runs_dir() / run) if (p / "results").is_dir()), None)
+    if named is None:
+        raise ParameterError(
+            f"run={run!r}: no run of that name or folder; runs are in {runs_dir()}"
+        )
+    results = [r for p in sorted(named.glob("results/*.json")) for r in read_results(p)]
     return Newest({r.claim: r for r in results if r.claim}, ())
 
 
@@ -57,6 +63,7 @@ def _row(claim: Claim, result: Result | None) -> dict[str, object]:
         "claim": claim.id,
         "table": claim.table,
         "row": claim.row,
+        "column": claim.column,
         "wording": claim.wording,
         "promise": claim.promise,
         "claimed_before": claim.before,
@@ -90,16 +97,81 @@ def summary(card: pd.DataFrame) -> pd.DataFrame:
     return ordered.reset_index().rename_axis(columns=None)
 
 
-def contradictions(claims: Claims) -> pd.DataFrame:
+def contradictions(claims: Claims) -> Table:
     """The plan's figures set against each other, computed from the claims file."""
     rows = [
-        {"contradiction": f.title, "sentence": f.sentence, "contradicts": f.contradicts}
+        {"title": f.title, "sentence": f.sentence, "claims": ", ".join(f.claims)}
         for f in claims.findings()
     ]
-    return pd.DataFrame(rows, columns=["contradiction", "sentence", "contradicts"])
+    frame = pd.DataFrame(rows, columns=["title", "sentence", "claims"])
+    columns = [Column("title", "what"), Column("sentence", "computed"), Column("claims", "from")]
+    return build(frame, columns, title="The plan against itself")
 
 
-def not_figures(claims: Claims) -> pd.DataFrame:
+def not_figures(claims: Claims) -> Table:
     """Sentences that no test can judge."""
     rows = [{"wording": s.wording, "why": s.why} for s in claims.not_a_figure]
-    return pd.DataFrame(rows, columns=["wording", "why"])
+    frame = pd.DataFrame(rows, columns=["wording", "why"])
+    columns = [Column("wording", "the plan says"), Column("why", "why it is no figure")]
+    return build(frame, columns, title="Not figures")
+
+
+_MEASURED = Column("measured", "measured", interval=True)
+
+
+def summary_table(card: pd.DataFrame) -> Table:
+    """Verdicts by area."""
+    frame = summary(card)
+    columns = [Column(str(name), str(name)) for name in frame.columns]
+    return build(frame, columns, title=f"{len(card)} promised figures")
+
+
+def summary_plot(card: pd.DataFrame) -> Figure:
+    """Verdicts by area, as stacked bars."""
+    frame = summary(card)
+    judged = len(card) - int(frame[NOT_YET].sum())
+    return plots.stacked(
+        frame,
+        label="area",
+        title=f"{judged} of {len(card)} promised figures are measured so far",
+        x_label="promised figures",
+    )
+
+
+def scorecard_table(card: pd.DataFrame) -> Table:
+    """Every claim with verdict, run and notebook."""
+    return build(
+        card,
+        [
+            Column("claim", "claim"),
+            Column("promise", "promised"),
+            _MEASURED,
+            Column("unit", "unit"),
+            Column("verdict", "verdict"),
+            Column("reason", "why"),
+            Column("notebook", "notebook"),
+            Column("run", "run"),
+        ],
+        title="Scorecard",
+    )
+
+
+def plan_tables(card: pd.DataFrame) -> dict[str, Table]:
+    """The plan's own tables by a name for a file: the claims that stand under one heading."""
+    tables = {}
+    for heading, part in card[card["row"] != ""].groupby("table", sort=False):
+        name = "_".join(re.findall(r"[a-z0-9]+", str(heading).lower()))
+        tables[name] = build(
+            part.reset_index(drop=True),
+            [
+                Column("row", "row"),
+                Column("column", "column"),
+                Column("claimed_before", "claimed before"),
+                Column("promise", "promised"),
+                _MEASURED,
+                Column("unit", "unit"),
+                Column("verdict", "verdict"),
+            ],
+            title=str(heading),
+        )
+    return tables

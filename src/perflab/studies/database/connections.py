@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -69,7 +71,11 @@ def measure_connections(
         samples = run_contrast(
             (arms.after, arms.after, arms.after),
             (connect, pooled, pooled),
-            [Operation("lookup", "connections", lambda rng: Draw({"id": int(rng.integers(1, 1000))}))],
+            [
+                Operation(
+                    "lookup", "connections", lambda rng: Draw({"id": int(rng.integers(1, 1000))})
+                )
+            ],
             names=("connect per query", "pool", "pool again"),
             rounds=sizes.rounds,
             calls=sizes.calls,
@@ -171,13 +177,29 @@ def survive_restart(arms: Arms, postgres: Postgres) -> Outage:
     Only where the lab owns the server; elsewhere the outage says that it was not run and why.
     """
     if not postgres.owned:
-        reason = f"not run: the server came from the rung {postgres.rung}, which the lab never restarts"
+        reason = (
+            f"not run: the server came from the rung {postgres.rung}, which the lab never restarts"
+        )
         empty = pd.DataFrame(columns=["at_s", "ms", "kind"])
         return Outage(False, reason, empty, (), 0, 0, 0, 0, 0, 0, None)
     with psycopg.connect(arms.after, autocommit=True) as conn:
         conn.execute("CREATE TABLE IF NOT EXISTS outage_writes (id bigint NOT NULL)")
         conn.execute("TRUNCATE outage_writes")
-    return in_own_loop(_survive(arms.after, postgres))
+    with _quiet("psycopg.pool", "stamina"):
+        return in_own_loop(_survive(arms.after, postgres))
+
+
+@contextmanager
+def _quiet(*loggers: str) -> Iterator[None]:
+    """No warnings of these loggers: the lost connections they speak of are what is shown."""
+    levels = {name: logging.getLogger(name).level for name in loggers}
+    for name in loggers:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
 
 
 async def _survive(conninfo: str, postgres: Postgres) -> Outage:

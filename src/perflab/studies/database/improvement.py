@@ -49,7 +49,7 @@ class Improvement:
 
     def selectivities(self) -> pd.DataFrame:
         """One row a selectivity of the parameters, over the claimed categories."""
-        found = {
+        found: dict[str, Comparison] = {
             label: compare(self.samples, groups=CLAIMED, selectivities=[label])
             for label in ("light", "typical", "heavy")
             if label in self.samples.selectivities

@@ -68,7 +68,10 @@ def catalogue_frame(without: Collection[str] = ()) -> Table:
 
 def indexes_used(plans: Mapping[str, tuple[Plan, Plan]]) -> Table:
     """The indexes that each query's plan uses in the *after* arm."""
-    rows = [{"query": q, "indexes": ", ".join(sorted(after.index_names))} for q, (_, after) in plans.items()]
+    rows = [
+        {"query": q, "indexes": ", ".join(sorted(after.index_names))}
+        for q, (_, after) in plans.items()
+    ]
     frame = pd.DataFrame(rows)
     columns = [Column("query", "query"), Column("indexes", "indexes in its plan")]
     return build(frame, columns, title="Indexes used after")
@@ -78,7 +81,9 @@ def describe(arms: Arms, postgres: Postgres) -> str:
     """One paragraph about the arms, with what a reader must know of the buffers."""
     buffers = _megabytes(postgres.settings.get("shared_buffers", "128MB"))
     needed = (arms.before_bytes + arms.after_bytes) / 2**20
-    fits = "holds both" if buffers >= needed else "does NOT hold both: figures include reads of files"
+    fits = (
+        "holds both" if buffers >= needed else "does NOT hold both: figures include reads of files"
+    )
     return (
         f"{arms.rows:,} rows in each arm; before {arms.before_bytes / 2**20:,.0f} MiB, "
         f"after {arms.after_bytes / 2**20:,.0f} MiB; shared_buffers {buffers:,} MiB {fits}.\n"

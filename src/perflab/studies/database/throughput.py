@@ -96,9 +96,7 @@ async def _measure(
 def _draw(arms: Arms, rng: np.random.Generator) -> list[tuple[str, dict[str, object]]]:
     queries = [q for q in QUERIES if q.category in CLAIMED]
     picked = rng.integers(len(queries), size=_DRAWN)
-    return [
-        (queries[n].sql, dict(queries[n].draw(rng, arms.population).params)) for n in picked
-    ]
+    return [(queries[n].sql, dict(queries[n].draw(rng, arms.population).params)) for n in picked]
 
 
 async def _connect(

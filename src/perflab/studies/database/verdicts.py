@@ -38,9 +38,7 @@ def judge_improvement(
     return judged + shown
 
 
-def judge_counts(
-    claims: Claims, counts: Mapping[str, Estimate], origin: Origin
-) -> list[Result]:
+def judge_counts(claims: Claims, counts: Mapping[str, Estimate], origin: Origin) -> list[Result]:
     """Results of claims whose figure is a count, by claim id; ids not claimed are left out."""
     return [
         from_estimate(origin, estimate, n=1, claim=claims.get(id_))

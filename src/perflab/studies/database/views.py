@@ -250,7 +250,12 @@ def filtering_table(filtering: pd.DataFrame) -> Table:
     """Both arms by share, with the plan chosen after."""
     return build(
         filtering,
-        [Column("filter", "rows that match"), *_LATENCIES, _REDUCTION, Column("plan", "plan after")],
+        [
+            Column("filter", "rows that match"),
+            *_LATENCIES,
+            _REDUCTION,
+            Column("plan", "plan after"),
+        ],
         title="Filtering by selectivity",
     )
 

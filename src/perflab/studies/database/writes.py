@@ -12,9 +12,9 @@ import psycopg
 from perflab.database.plans import explain
 from perflab.database.session import Session
 from perflab.datasets import Datasets
+from perflab.measure.blocks import Blocks
 from perflab.measure.comparison import compare
 from perflab.measure.experiment import Draw, Operation, Params
-from perflab.measure.blocks import Blocks
 from perflab.measure.statistics import ratio_of_medians
 from perflab.profiles import DatabaseSizes
 from perflab.progress import Step
@@ -116,10 +116,7 @@ def measure_writes(
         step=step,
     )
     slowdown = pd.DataFrame(
-        [
-            {"write": w.name, **comparison_row(compare(samples, operations=[w.name]))}
-            for w in WRITES
-        ]
+        [{"write": w.name, **comparison_row(compare(samples, operations=[w.name]))} for w in WRITES]
     )
     return WriteCosts(slowdown=slowdown, wal=_wal(arms, sizes.write_rows, seed))
 
