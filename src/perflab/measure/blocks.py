@@ -77,14 +77,19 @@ class Blocks:
         return float(self.sums.sum() / self.n)
 
     @property
-    def mean_log_error(self) -> float:
-        """Standard error of the mean's logarithm, from how the blocks differ.
+    def mean_log_influences(self) -> Floats:
+        """How each block moves the mean's logarithm; they sum to 0 and count like n values.
 
-        The mean is a ratio, sum of sums over sum of counts; this is its linearised error.
+        The mean is a ratio, sum of sums over sum of counts; this is its linearisation.
         """
         residuals = self.sums - self.mean * self.counts
-        variance = float(residuals @ residuals) / (self.blocks * (self.blocks - 1))
-        return float(np.sqrt(variance)) / (self.mean * self.n / self.blocks)
+        influences: Floats = residuals / (self.mean * self.n / self.blocks)
+        return influences
+
+    @property
+    def mean_log_error(self) -> float:
+        """Standard error of the mean's logarithm, from how the blocks differ."""
+        return float(self.mean_log_influences.std(ddof=1) / np.sqrt(self.blocks))
 
     def shares_up_to(self, value: float) -> Floats:
         """Of each block, the share of samples that do not exceed ``value``."""

@@ -150,7 +150,7 @@ def _figures(arm: Bootstrapped) -> ArmFigures:
 
 def _ratios(before: Bootstrapped, after: Bootstrapped) -> Ratios:
     return Ratios(
-        mean=ratio_of_means(before, after),
+        mean=ratio_of_means(before.arm, after.arm),
         median=ratio_of_medians(before.arm, after.arm),
         p95=ratio_of_quantiles(before, after, 0.95),
         p99=ratio_of_quantiles(before, after, 0.99),

@@ -101,7 +101,7 @@ def _column(frame: pd.DataFrame, column: Column) -> list[str]:
     if not column.interval:
         return [_cell(value, column.digits) for value in frame[column.name]]
     ends = [frame[f"{column.name}{end}"] for end in ("", "_lo", "_hi")]
-    return [_interval(*figures, column.digits) for figures in zip(*ends, strict=True)]
+    return [_interval(value, lo, hi, column.digits) for value, lo, hi in zip(*ends, strict=True)]
 
 
 def _interval(value: float, lo: float, hi: float, digits: int | None) -> str:

@@ -1,0 +1,1 @@
+"""Results rendered: tables, plots and the terminal; nothing here computes a figure."""
