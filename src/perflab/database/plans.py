@@ -69,7 +69,9 @@ def explain(
 
     The parameters stand in the statement as constants, which is what a custom plan sees.
     """
-    options = "ANALYZE, BUFFERS, SETTINGS, FORMAT JSON" if analyze else "SETTINGS, FORMAT JSON"
+    options = (
+        "ANALYZE, BUFFERS, SETTINGS, FORMAT JSON" if analyze else "SUMMARY, SETTINGS, FORMAT JSON"
+    )
     with psycopg.ClientCursor(conn) as cursor:
         row = cursor.execute(f"EXPLAIN ({options}) {sql}".encode(), params).fetchone()
     if row is None:

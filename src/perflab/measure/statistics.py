@@ -27,7 +27,7 @@ from typing import TypeAlias
 
 import msgspec
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 from perflab.measure.blocks import Blocks, Bootstrapped, Floats, rank
 
@@ -157,23 +157,23 @@ def quantile_of(arm: Blocks, q: float) -> Estimate:
     Blocks that differ carry less than their samples' number: n is divided by the design effect
     (at least 1) and by Student's price for estimating it from few blocks, then Clopper and
     Pearson's limits for the share below the percentile are read off the samples (Korn and
-    Graubard, Survey Methodology 24, 1998). Not estimable where fewer than ``min_samples`` are
-    left after the design effect.
+    Graubard, Survey Methodology 24, 1998). Not estimable where that leaves fewer than
+    ``min_samples``: the limit would lie beyond the largest sample.
     """
     if refused := _refusal(arm, q=q):
         return refused
     estimate = arm.quantile(q)
     between = float(arm.shares_up_to(estimate).var(ddof=1)) / arm.blocks
     design_effect = max(1.0, between / (q * (1 - q) / arm.n))
-    if arm.n / design_effect < min_samples(q):
-        return NotEstimable(
-            f"{arm.n} samples are worth {math.floor(arm.n / design_effect)} independent ones, "
-            f"so much do blocks differ; {_named(q)} needs {min_samples(q):,}"
-        )
-    price = stats.t.ppf(1 - TAIL, arm.blocks - 1) / stats.norm.ppf(1 - TAIL)
+    price = _student(arm.blocks - 1) / float(special.ndtri(1 - TAIL))
     effective = arm.n / design_effect / price**2
-    low = stats.beta.ppf(TAIL, q * effective, (1 - q) * effective + 1)
-    high = stats.beta.ppf(1 - TAIL, q * effective + 1, (1 - q) * effective)
+    if effective < min_samples(q):
+        return NotEstimable(
+            f"{arm.n} samples in {arm.blocks} blocks are worth {math.floor(effective)} independent "
+            f"ones; {_named(q)} needs {min_samples(q):,}"
+        )
+    low = special.betaincinv(q * effective, (1 - q) * effective + 1, TAIL)
+    high = special.betaincinv(q * effective + 1, (1 - q) * effective, 1 - TAIL)
     ranks = max(1, math.floor(low * arm.n)), min(arm.n, math.ceil(high * arm.n) + 1)
     return Interval(estimate, float(arm.values[ranks[0] - 1]), float(arm.values[ranks[1] - 1]))
 
@@ -238,10 +238,14 @@ def _widened_interval(estimate: float, replicates: Floats, blocks: int) -> Inter
     A bootstrap spreads by the divisor n and not n-1 and knows no Student's t; at 24 blocks the
     tails of 2.5 % have to become 1.7 %.
     """
-    factor = math.sqrt(blocks / (blocks - 1)) * stats.t.ppf(1 - TAIL, blocks - 1)
-    return Interval(estimate, *_tails(replicates, float(stats.norm.cdf(-factor))))
+    factor = math.sqrt(blocks / (blocks - 1)) * _student(blocks - 1)
+    return Interval(estimate, *_tails(replicates, float(special.ndtr(-factor))))
 
 
 def _student_half_width(values: Floats) -> float:
-    factor = stats.t.ppf(1 - TAIL, len(values) - 1)
-    return float(factor * values.std(ddof=1) / math.sqrt(len(values)))
+    return _student(len(values) - 1) * float(values.std(ddof=1)) / math.sqrt(len(values))
+
+
+def _student(degrees_of_freedom: int) -> float:
+    # Straight from scipy.special: scipy.stats checks arguments for longer than this takes.
+    return float(special.stdtrit(degrees_of_freedom, 1 - TAIL))

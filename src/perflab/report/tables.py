@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ class Column:
     """Show ``{name}_lo`` and ``{name}_hi`` behind the figure."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Table:
     """A frame as it was measured and as it is shown."""
 
@@ -43,7 +44,7 @@ class Table:
         text = [c for c in self.shown.columns if not _numeric(self.shown[c])]
         numbers = [c for c in self.shown.columns if c not in text]
         table = (
-            GT(self.shown)
+            GT(self.shown, id=_slug(self.title))  # a random id would differ at every run
             .tab_header(title=self.title, subtitle=self.subtitle or None)
             .cols_align("left", columns=text)
             .cols_align("right", columns=numbers)
@@ -69,6 +70,9 @@ class Table:
     def _repr_html_(self) -> str:
         html: str = self.gt().as_raw_html(inline_css=False)
         return html
+
+    def __repr__(self) -> str:
+        return f"{self.title}\n{self.shown.to_string(index=False)}"
 
     def write(self, stem: Path) -> None:
         """``stem.csv`` with raw figures and ``stem.md`` as shown."""
@@ -120,6 +124,10 @@ def _cell(value: object, digits: int | None) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _slug(text: str) -> str:
+    return "-".join(re.findall(r"[a-z]+", text.lower())) or "table"
 
 
 def _numeric(cells: pd.Series[str]) -> bool:

@@ -207,7 +207,7 @@ CATALOGUE: tuple[IndexSpec, ...] = (
         "brin",
         "USING brin (occurred_at) WITH (pages_per_range = 4)",
         "active_users",
-        "Events arrive in order of time: the newest hours are the last pages. Kilobytes where a "
+        "Events arrive in order of time: the newest days are the last pages. Kilobytes where a "
         "B-tree costs megabytes; ranges of 4 pages also beat the skip scan of PostgreSQL 18 "
         "over (event_type, occurred_at).",
     ),

@@ -37,8 +37,8 @@ def _per_day(rng: np.random.Generator, population: Population) -> Draw:
 
 
 def _active(rng: np.random.Generator, population: Population) -> Draw:
-    hours, label = wide(rng, (6, 24, 7 * 24))
-    return Draw({"since": ago(hours=hours)}, label)
+    days, label = wide(rng, (1, 3, 7))
+    return Draw({"since": ago(days=days)}, label)
 
 
 def _exposure(rng: np.random.Generator, population: Population) -> Draw:
@@ -89,7 +89,7 @@ QUERIES: tuple[Query, ...] = (
     query(
         "active_users",
         "analytics",
-        "How many people were active in the last hours, day or week?",
+        "How many people were active on the last day, three days or week?",
         select(func.count(distinct(analytics_events.c.user_id))).where(
             analytics_events.c.occurred_at >= _since
         ),

@@ -41,7 +41,9 @@ def _sign_in(rng: np.random.Generator, population: Population) -> Draw:
 
 
 def _token(rng: np.random.Generator, population: Population) -> Draw:
-    session = rng.integers(1, PER_USER["sessions"] * population.users + 1, 1)
+    # requests come with young tokens: those of the newest tenth of the sessions
+    total = PER_USER["sessions"] * population.users
+    session = rng.integers(total - total // 10, total + 1, 1)
     token = bytes(tokens(population, session)[0]).decode()
     return Draw({"token_hash": token, "at": NOW}, "typical")
 
