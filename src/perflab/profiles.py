@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import msgspec
@@ -9,6 +10,8 @@ import msgspec
 from perflab.config import error_at, load_toml
 from perflab.errors import ParameterError
 from perflab.paths import data_dir
+
+PROFILES_VARIABLE = "PERFLAB_PROFILES"
 
 
 class DatabaseSizes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -46,8 +49,11 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def load_profiles(path: Path | None = None) -> dict[str, Profile]:
-    """All profiles by name; a ConfigError names file, line and key of a bad entry."""
-    path = path or data_dir() / "profiles.toml"
+    """All profiles by name; a ConfigError names file, line and key of a bad entry.
+
+    Without ``path`` those of ``PERFLAB_PROFILES``, a file of one's own, else the shipped ones.
+    """
+    path = path or Path(os.environ.get(PROFILES_VARIABLE) or data_dir() / "profiles.toml")
     profiles = load_toml(path, dict[str, Profile])
     for name, profile in profiles.items():
         sizes = profile.database

@@ -28,7 +28,10 @@ QUANTILES: dict[Statistic, float] = {"p95": 0.95, "p99": 0.99}
 COVERAGE = {"mean": 0.93, "median": 0.93, "p95": 0.91, "p99": 0.91}
 AA_MISSES = 0.07
 FALSE_VERDICTS = 0.04
+HEAVY_TAIL_COVERAGE = 0.89
+HEAVY_TAIL_FALSE_MET = 0.07
 POWER = 0.9
+WORDS: tuple[Word, Word] = ("met", "missed")
 FIRST_SEED = 20_260_000
 FULL_PROOF = 1_000
 
@@ -165,7 +168,7 @@ def _print(model: Model, tally: Tally) -> None:
         cells.append(f"arm given {tally.estimated[f'arm {statistic}'] / tally.repetitions:.2f}")
         cells.append(f"A/A misses {1 - tally.coverage(f'a/a {statistic}'):.3f}")
         for metric in (f"{statistic}_reduction_percent", f"{statistic}_ms"):
-            shares = [f"{tally.false(metric, word):.3f}" for word in ("met", "missed")]
+            shares = [f"{tally.false(metric, word):.3f}" for word in WORDS]
             cells.append(f"{metric.partition('_')[2]} false met/missed {'/'.join(shares)}")
         print(f"  {statistic:6} coverage: {', '.join(cells)}")
 
@@ -176,15 +179,18 @@ def test_intervals_cover_the_truth(model: Model, tally: Tally) -> None:
         for kind in ("ratio", "arm"):
             key = f"{kind} {statistic}"
             if key in tally.estimated:
-                wanted = threshold(model, kind, statistic)
+                known = short_of_a_heavy_tail(model, kind, statistic)
+                wanted = HEAVY_TAIL_COVERAGE if known else COVERAGE[statistic]
                 assert tally.coverage(key) >= wanted - tally.allowance(wanted), key
 
 
-def threshold(model: Model, kind: str, statistic: Statistic) -> float:
-    # Two calls in a hundred make a fifth of this mean; 400 calls do not show how rare they are.
-    if model.tail_share and (kind, statistic) == ("arm", "mean"):
-        return 0.91
-    return COVERAGE[statistic]
+def short_of_a_heavy_tail(model: Model, kind: str, statistic: Statistic) -> bool:
+    """The one known shortfall: an arm's own mean where 2 calls in 100 make a fifth of it.
+
+    300 to 500 calls do not show how rare such calls are, so the interval ends too low too often
+    (.90 to .94 coverage, false *met* up to .06 at 1,000 repetitions). Ratios are not affected.
+    """
+    return bool(model.tail_share) and (kind, statistic) == ("arm", "mean")
 
 
 @pytest.mark.parametrize("model", CASES)
@@ -196,13 +202,13 @@ def test_the_control_seldom_differs_from_itself(model: Model, tally: Tally) -> N
 
 @pytest.mark.parametrize("model", CASES)
 def test_a_claim_that_is_exactly_true_is_seldom_judged(model: Model, tally: Tally) -> None:
-    allowed = FALSE_VERDICTS + tally.allowance(FALSE_VERDICTS)
     for statistic in STATISTICS:
-        for metric in (f"{statistic}_reduction_percent", f"{statistic}_ms"):
-            if model.tail_share and metric == "mean_ms":
-                continue  # see threshold(); the figures are printed
-            for word in ("met", "missed"):
-                assert tally.false(metric, word) <= allowed, (metric, word)
+        for kind, metric in (("ratio", "reduction_percent"), ("arm", "ms")):
+            known = short_of_a_heavy_tail(model, kind, statistic)
+            allowed = HEAVY_TAIL_FALSE_MET if known else FALSE_VERDICTS
+            for word in WORDS:
+                share = tally.false(f"{statistic}_{metric}", word)
+                assert share <= allowed + tally.allowance(allowed), (statistic, metric, word)
 
 
 @pytest.mark.parametrize("model", CASES)
@@ -223,19 +229,19 @@ def test_a_true_difference_of_ten_percent_is_found(
     )
     faster = claim("mean_reduction_percent", "at_least", 0.0)
     found: Counter[str] = Counter()
-    floors = []
     for number in range(repetitions):
         comparison = compare(quiet.samples(FIRST_SEED + number))
         found["met"] += judge_comparison(faster, comparison).word == "met"
         for statistic in STATISTICS[:2]:
             found[statistic] += _below_one(comparison, statistic)
-        floors.append(compare(unsteady.samples(FIRST_SEED + number)).noise_floor_percent() or 0.0)
     shares = {name: count / repetitions for name, count in found.items()}
-    above = sum(floor > 10 for floor in floors) / repetitions
-    print(f"\n10 % found at {rounds} x {calls}: {shares}; unsteady floor above 10 %: {above}")
+    floors = [
+        compare(unsteady.samples(FIRST_SEED + n)).noise_floor_percent() or 0 for n in range(20)
+    ]
+    print(f"\n10 % found at {rounds} x {calls}: {shares}; unsteady floors from {min(floors)} %")
     allowance = 0 if repetitions >= FULL_PROOF else 3 * math.sqrt(POWER * (1 - POWER) / repetitions)
     assert shares["mean"] >= POWER - allowance
-    assert above >= POWER - allowance
+    assert min(floors) > 10
 
 
 def _below_one(comparison: Comparison, statistic: Statistic) -> bool:

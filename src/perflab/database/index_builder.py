@@ -113,6 +113,15 @@ def drop_indexes(conninfo: str, names: Sequence[str]) -> None:
 
 def index_state(conn: psycopg.Connection, spec: IndexSpec) -> State:
     """What the database holds under the name of ``spec``."""
+    state = _state(conn, spec.name)
+    if state == "valid" and _definition(conn, spec.name) != _wanted(conn, spec):
+        return "different"
+    return state
+
+
+def _state(
+    conn: psycopg.Connection, name: str
+) -> Literal["absent", "valid", "invalid", "building"]:
     row = conn.execute(
         """
         SELECT i.indisvalid,
@@ -124,16 +133,13 @@ def index_state(conn: psycopg.Connection, spec: IndexSpec) -> State:
                )
         FROM pg_index i WHERE i.indexrelid = to_regclass(%s)
         """,
-        [spec.name],
+        [name],
     ).fetchone()
     if row is None:
         return "absent"
     valid, building = row
-    if building:
-        return "building"
-    if not valid:
-        return "invalid"
-    return "valid" if _definition(conn, spec.name) == _wanted(conn, spec) else "different"
+    # REINDEX reports progress too, on an index that serves queries meanwhile
+    return "valid" if valid else "building" if building else "invalid"
 
 
 Step = Callable[[float, str], None]
@@ -163,7 +169,7 @@ def _build_one(
     try:
         built = _build(conninfo, conn, spec, step)
     except psycopg.errors.DuplicateTable:
-        if index_state(conn, spec) != "building":
+        if _state(conn, spec.name) != "building":
             raise
         return _add(report, elsewhere=spec.name)  # someone else began a moment ago
     report = _add(report, built=built)
@@ -230,7 +236,7 @@ def _leave_clean(conn: psycopg.Connection, spec: IndexSpec, error: psycopg.Error
     if isinstance(error, psycopg.errors.LockNotAvailable):
         reason += " (an older transaction or a lock outlasted lock_timeout_s)"
     try:
-        if index_state(conn, spec) == "invalid":
+        if _state(conn, spec.name) == "invalid":
             _drop(conn, spec.name)
     except psycopg.Error:
         reason += "; an invalid leftover remains, which the next build replaces"

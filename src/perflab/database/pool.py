@@ -58,7 +58,7 @@ class PoolStats(msgspec.Struct, frozen=True):
     replays: int
     """Writes whose first run had been applied after all: their stored outcome was returned."""
     errors: int
-    """Requests refused or timed out, and reads and writes given up."""
+    """Reads and writes that ended in an exception, for want of a connection or otherwise."""
 
 
 class Pool:
@@ -198,7 +198,7 @@ class Pool:
             lost=found.get("connections_lost", 0) + found.get("returns_bad", 0),
             retries=self._retries,
             replays=self._replays,
-            errors=found.get("requests_errors", 0) + self._given_up,
+            errors=self._given_up,
         )
 
     async def _retried(self, what: str, work: Work[T]) -> T:
@@ -213,14 +213,8 @@ class Pool:
             ):
                 self._retries += attempt.num > 1
                 with attempt:
-                    try:
-                        async with self._connection() as conn:
-                            return await work(conn)
-                    except psycopg.OperationalError as error:
-                        if is_connection_loss(error):
-                            await self._replace_broken()
-                        raise
-        except psycopg.Error as error:
+                    return await self._once(work)
+        except Exception as error:
             self._given_up += 1
             if is_connection_loss(error) or isinstance(error, psycopg_pool.PoolTimeout):
                 raise DatabaseUnavailable(
@@ -229,6 +223,15 @@ class Pool:
                 ) from error
             raise
         raise AssertionError("stamina ended without an outcome")
+
+    async def _once(self, work: Work[T]) -> T:
+        try:
+            async with self._connection() as conn:
+                return await work(conn)
+        except psycopg.OperationalError as error:
+            if is_connection_loss(error):
+                await self._replace_broken()
+            raise
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:

@@ -117,8 +117,11 @@ class Resampling:
     @classmethod
     def draw(cls, rng: np.random.Generator, blocks: int, resamples: int = RESAMPLES) -> Resampling:
         """Draw blocks with replacement."""
-        drawn = rng.multinomial(blocks, np.full(blocks, 1 / blocks), size=resamples)
-        return cls(np.ascontiguousarray(drawn.T, dtype=np.int32))
+        drawn = rng.integers(blocks, size=(resamples, blocks))
+        cells = drawn + blocks * np.arange(resamples)[:, np.newaxis]
+        times = np.bincount(cells.ravel(), minlength=resamples * blocks)
+        by_block = times.reshape(resamples, blocks).T
+        return cls(np.ascontiguousarray(by_block, dtype=np.int32))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,157 @@
+"""One whole batch, as a user starts it: what it leaves behind, and that no secret is in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import psutil
+import pytest
+
+from perflab.measure.results import read_results
+
+PROFILES = Path(__file__).parent / "fixtures" / "profiles.toml"
+GONE_S = 10.0
+
+
+@dataclass(frozen=True)
+class Batch:
+    exit_code: int
+    output: str
+    run: Path
+    passwords: frozenset[str]
+    left: tuple[Path, ...]
+
+
+def perflab() -> str:
+    return str(Path(sys.executable).with_name("perflab"))
+
+
+@pytest.fixture
+def temporary() -> Iterator[Path]:
+    """A TMPDIR that the servers' own user may enter, which pytest's folders are not."""
+    folder = Path(tempfile.mkdtemp(prefix="batch-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def environment(temporary: Path) -> dict[str, str]:
+    return {**os.environ, "TMPDIR": str(temporary), "PERFLAB_PROFILES": str(PROFILES)}
+
+
+def passwords_in(temporary: Path) -> set[str]:
+    found: set[str] = set()
+    for share in temporary.glob("perflab-*/share.json"):
+        try:
+            text = share.read_text()
+        except OSError:
+            continue
+        found.update(re.findall(r'"password":\s*"([^"]+)"', text))
+    return found
+
+
+@pytest.fixture(scope="module")
+def batch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Batch]:
+    temporary = Path(tempfile.mkdtemp(prefix="batch-"))
+    temporary.chmod(0o755)
+    run = tmp_path_factory.mktemp("runs") / "smoke"
+    passwords: set[str] = set()
+    with (temporary / "log").open("w+") as log:
+        process = subprocess.Popen(
+            [perflab(), "run", "--profile", "smoke", "--services", "embedded", "--out", str(run)],
+            env=environment(temporary),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        while process.poll() is None:
+            passwords |= passwords_in(temporary)
+            time.sleep(0.05)
+        log.seek(0)
+        output = log.read()
+    left = tuple(temporary.glob("perflab-*"))
+    yield Batch(process.returncode, output, run, frozenset(passwords), left)
+    shutil.rmtree(temporary, ignore_errors=True)
+
+
+@pytest.mark.timeout(300)
+def test_the_batch_succeeds_and_prints_scorecard_and_path(batch: Batch) -> None:
+    assert batch.exit_code == 0, batch.output
+    assert "Scorecard" in batch.output
+    assert str(batch.run) in batch.output
+
+
+def test_results_samples_tables_plots_and_notebooks_are_left(batch: Batch) -> None:
+    results = read_results(batch.run / "results" / "01_database.json")
+    judged = {r.claim for r in results if r.claim}
+    assert {"database.tasks.improvement", "database.indexes.count"} <= judged
+    assert all(r.origin.run_id == "smoke" and r.origin.rung == "embedded" for r in results)
+    for pattern in ("samples/*.parquet", "tables/*.csv", "tables/*.md", "plots/*.png"):
+        assert all(p.stat().st_size > 50 for p in batch.run.glob(pattern)), pattern
+        assert list(batch.run.glob(pattern)), pattern
+    for name in ("01_database", "09_scorecard"):
+        book = json.loads((batch.run / "notebooks" / f"{name}.ipynb").read_text())
+        code = [c for c in book["cells"] if c["cell_type"] == "code"]
+        assert all(c["execution_count"] for c in code)
+        assert not [o for c in code for o in c["outputs"] if o["output_type"] == "error"]
+
+
+def test_the_environment_is_recorded(batch: Batch) -> None:
+    environment = msgspec.json.decode((batch.run / "environment.json").read_bytes())
+    assert environment["servers"]["postgres"]["rung"] == "embedded"
+    assert environment["servers"]["postgres"]["settings"]["fsync"] == "on"
+
+
+def test_no_password_is_in_any_file_or_line_of_the_run(batch: Batch) -> None:
+    assert len(batch.passwords) == 2, "the test must have seen PostgreSQL's and Redis's"
+    holders = [
+        str(path)
+        for path in batch.run.rglob("*")
+        if path.is_file()
+        and any(password.encode() in path.read_bytes() for password in batch.passwords)
+    ]
+    assert holders == []
+    assert not [p for p in batch.passwords if p in batch.output]
+
+
+def test_nothing_is_left_running_or_lying_about(batch: Batch) -> None:
+    assert batch.left == ()
+
+
+@pytest.mark.timeout(120)
+def test_a_killed_batch_leaves_no_process_and_no_folder(temporary: Path, tmp_path: Path) -> None:
+    process = psutil.Popen(
+        [perflab(), "run", "01_database", "--profile", "smoke", "--out", str(tmp_path / "run")],
+        env=environment(temporary),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    wait_until(lambda: (tmp_path / "run/notebooks/01_database.ipynb").exists(), 60)
+    family = process.children(recursive=True)
+    names = {p.name() for p in family}
+    assert any(name.startswith("postgres") for name in names), names
+    process.kill()
+    process.wait()
+    wait_until(lambda: not alive(family) and not list(temporary.glob("perflab-*")), GONE_S)
+
+
+def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
+    return [p for p in processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+
+
+def wait_until(true: object, seconds: float) -> None:
+    assert callable(true)
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.1)

@@ -1,0 +1,94 @@
+"""The command line: a mistake is one line and exit code 2, before anything starts."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import papermill
+import pytest
+from papermill.exceptions import PapermillExecutionError
+
+from perflab.paths import notebooks_dir
+
+
+def perflab(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(Path(sys.executable).with_name("perflab")), *arguments],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["02_nothing"], "notebook '02_nothing' is unknown"),
+        (["--profile", "huge"], "profile='huge'"),
+        (["--services", "cloud"], "services='cloud'"),
+        (["--seed", "-1"], "seed=-1"),
+        (["--seed", "x"], "--seed"),
+        (["--claims", "absent.toml"], "absent.toml"),
+        (["-p", "foo=1"], "unknown parameter 'foo'"),
+        (["-p", "without_indexes"], "name=value"),
+        (["-p", "plan_cache_mode=fast"], "plan_cache_mode='fast'"),
+        (["--services", "docker"], "only the embedded rung"),
+    ],
+)
+def test_a_mistake_is_named_without_a_traceback(
+    arguments: list[str], named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PERFLAB_RUNS_DIR", str(tmp_path / "runs"))
+    done = perflab("run", *arguments, cwd=tmp_path)
+    said = done.stdout + done.stderr
+    assert done.returncode == 2
+    assert named in " ".join(said.split())
+    assert "Traceback" not in said
+    assert not list(tmp_path.glob("runs/*/notebooks/*"))
+
+
+def test_a_claims_file_with_a_mistake_names_key_and_line(tmp_path: Path) -> None:
+    bad = tmp_path / "claims.toml"
+    bad.write_text('title = "mine"\n[[claim]]\nid = "a.b"\ntarget = "much"\n')
+    done = perflab("run", "--claims", str(bad), cwd=tmp_path)
+    assert done.returncode == 2
+    assert "line 4" in done.stdout
+    assert "target" in done.stdout
+
+
+def test_an_out_folder_that_holds_something_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    done = perflab("run", "--out", "full", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "--out full" in done.stdout
+
+
+def test_doctor_names_the_servers_and_what_it_looked_at(tmp_path: Path) -> None:
+    done = perflab("doctor", cwd=tmp_path)
+    assert done.returncode == 0
+    for subject in ("postgres", "redis", "versions", "cores", "file descriptors", "disk", "noise"):
+        assert subject in done.stdout.replace("temporary folder", "disk"), subject
+
+
+@pytest.mark.parametrize(
+    ("parameters", "named"), [({"foo": 1}, "unknown parameter 'foo'"), ({"seed": "x"}, "seed='x'")]
+)
+def test_plain_papermill_refuses_them_too(
+    parameters: dict[str, object], named: str, tmp_path: Path
+) -> None:
+    with pytest.raises(PapermillExecutionError) as caught:
+        papermill.execute_notebook(
+            notebooks_dir() / "01_database.ipynb",
+            tmp_path / "out.ipynb",
+            parameters=parameters,
+            progress_bar=False,
+        )
+    assert caught.value.ename == "ParameterError"
+    assert named in caught.value.evalue
+    # the second code cell after the injected one: nothing had started
+    assert caught.value.exec_count == 3

@@ -1,0 +1,40 @@
+"""The door for notebooks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from perflab.errors import ParameterError
+from perflab.lab import _open, open_lab
+
+
+@pytest.fixture(autouse=True)
+def _runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERFLAB_RUNS_DIR", str(tmp_path))
+
+
+def test_a_wrong_parameter_leaves_nothing_behind(tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match="seed='x'"):
+        open_lab("01_database", seed="x")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_notebook_is_named() -> None:
+    with pytest.raises(ParameterError, match="'10_tea'"):
+        open_lab("10_tea")
+
+
+def test_opening_again_closes_the_lab_before() -> None:
+    first = open_lab("09_scorecard")
+    second = open_lab("09_scorecard")
+    assert _open == [second]
+    assert first.run.path != second.run.path
+    second.close()
+    second.close()
+    assert _open == []
+
+
+def test_a_user_error_is_one_line_in_a_notebook() -> None:
+    assert ParameterError("seed is odd")._render_traceback_() == ["ParameterError: seed is odd"]
