@@ -11,7 +11,6 @@ import pytest
 FIXTURE = Path(__file__).resolve().parent.parent / "tests" / "fixtures" / "run"
 
 
-
 @pytest.fixture(scope="session", autouse=True)
 def _runs() -> Iterator[None]:
     """Kernels inherit this environment."""

@@ -64,7 +64,6 @@ class Comparison(msgspec.Struct, frozen=True):
 
     before: ArmFigures
     after: ArmFigures
-    control: ArmFigures
     ratio: Ratios
     """after/before."""
     aa: Ratios
@@ -129,7 +128,6 @@ def compare(
     return Comparison(
         before=_figures(before),
         after=_figures(after),
-        control=_figures(control),
         ratio=_ratios(before, after),
         aa=_ratios(after, control),
         n=after.arm.n,
