@@ -12,11 +12,12 @@ VENV := .venv
 BIN  := $(VENV)/bin
 PIP  := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
 
-.PHONY: help setup setup-test lab notebook test lint types contract unit nbval coverage-proof clean
+.PHONY: help setup setup-test lab notebook notebooks test lint types contract unit nbval coverage-proof clean
 
 help:
 	@echo "make lab       run the lab (PROFILE=quick|standard|full SERVICES=auto|embedded NOTEBOOKS='01_database 09_scorecard')"
 	@echo "make notebook  open JupyterLab on the notebooks"
+	@echo "make notebooks execute the committed notebooks again, in place, at profile quick"
 	@echo "make test      set up and run every check: ruff, mypy, import contract, pytest, nbval"
 	@echo "make clean     remove the virtual environment and build leftovers (runs are kept)"
 
@@ -45,6 +46,11 @@ lab: setup
 
 notebook: setup
 	@$(BIN)/jupyter lab --notebook-dir=. --LabApp.default_url=/lab/tree/notebooks
+
+notebooks: setup
+	@$(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level=WARN \
+	  --ExecutePreprocessor.store_widget_state=False --ExecutePreprocessor.record_timing=False \
+	  notebooks/*.ipynb
 
 test: lint types contract unit nbval
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -17,12 +17,17 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     SpinnerColumn,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
 )
 
 from perflab import __version__
 from perflab.errors import PerflabError
+
+if TYPE_CHECKING:
+    from perflab.parameters import Common
+    from perflab.profiles import Profile
 
 app = typer.Typer(
     help="A performance lab in notebooks: promised figures, measured on real servers.",
@@ -87,38 +92,27 @@ def _run_batch(
         kernel_environment,
         run_notebook,
     )
-    from perflab.datasets import Datasets
-    from perflab.lab import start_services
     from perflab.measure.claims import load_claims
     from perflab.measure.results import read_results
     from perflab.profiles import load_profile
     from perflab.report.console import print_scorecard
-    from perflab.runs import new_run
+    from perflab.runs import check_out, new_run
     from perflab.studies.scorecard import scorecard
 
     parameters = checked_parameters(chosen, common, given)
     first = parameters[chosen[0]]
     profile = load_profile(first.profile)
     plan = load_claims(Path(first.claims) if first.claims else None)
-    folder = new_run(profile.name, out)
+    check_out(out)
     deadline = Deadline(profile.deadline_s)
-    outcomes = []
     with ExitStack() as stack:
         bars = stack.enter_context(_bars())
-        shared: Path | None = None
+        shared = None
         if any(p.servers for p in parameters.values()):
-            bar = bars.add_task("servers", total=None)
-            servers = stack.enter_context(start_services(first.services, profile, first.seed))
-            for note in servers.notes:
-                bars.console.print(f"[dim]{escape(note)}[/]")
-            Datasets(servers.postgres, profile, first.seed).load(
-                lambda what, done, total: bars.update(
-                    bar, description=f"loading data: {what}", completed=done, total=total
-                )
-            )
-            bars.remove_task(bar)
-            shared = servers.share()
+            shared = _share_servers(stack, bars, first, profile)
+        folder = new_run(profile.name, out)
         stack.enter_context(kernel_environment(folder, shared))
+        outcomes = []
         for name in chosen:
             bar = bars.add_task(name, total=1)
             outcome = run_notebook(
@@ -126,9 +120,7 @@ def _run_batch(
                 {**common, **given[name]},
                 folder,
                 deadline=deadline,
-                on_cell=lambda done, total, heading, bar=bar, name=name: bars.update(  # type: ignore[misc]
-                    bar, completed=done, total=total, description=f"{name}: {heading}"
-                ),
+                on_cell=_cell_reporter(bars, bar, name),
             )
             outcomes.append(outcome)
             bars.remove_task(bar)
@@ -145,6 +137,31 @@ def _run_batch(
     print_scorecard(console, scorecard(plan, found))
     console.print(f"run: {folder.path}", soft_wrap=True)
     return all(outcome.ok for outcome in outcomes)
+
+
+def _share_servers(stack: ExitStack, bars: Progress, parameters: Common, profile: Profile) -> Path:
+    """Open the servers until ``stack`` ends and load the data; the file to attach by."""
+    from perflab.datasets import Datasets
+    from perflab.lab import start_services
+
+    bar = bars.add_task("servers", total=None)
+    servers = stack.enter_context(start_services(parameters.services, profile, parameters.seed))
+    for note in servers.notes:
+        bars.console.print(f"[dim]{escape(note)}[/]", soft_wrap=True)
+    Datasets(servers.postgres, profile, parameters.seed).load(
+        lambda what, done, total: bars.update(
+            bar, description=f"loading data: {what}", completed=done, total=total
+        )
+    )
+    bars.remove_task(bar)
+    return servers.share()
+
+
+def _cell_reporter(bars: Progress, bar: TaskID, name: str) -> Callable[[int, int, str], None]:
+    def report(done: int, total: int, heading: str) -> None:
+        bars.update(bar, completed=done, total=total, description=f"{name}: {heading}")
+
+    return report
 
 
 def _bars() -> Progress:

@@ -81,7 +81,9 @@ class Lab:
         """What the figures were measured on; captured once, written beside the results."""
         if self._environment is None:
             self._environment = capture(self._services)
-            write_environment(self.run.path / "environment.json", self._environment)
+            path = self.run.path / "environment.json"
+            if self._services is not None or not path.exists():
+                write_environment(path, self._environment)  # a notebook with servers knows more
         return self._environment
 
     @property

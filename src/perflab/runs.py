@@ -56,11 +56,16 @@ class RunFolder:
         return folder
 
 
+def check_out(out: Path | None) -> None:
+    """A ParameterError if the folder asked for holds something already."""
+    if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ParameterError(f"--out {out}: is not empty; name a new folder")
+
+
 def new_run(profile: str, out: Path | None = None) -> RunFolder:
     """Create the folder of a new run: ``out`` (must be new or empty), else one below runs/."""
+    check_out(out)
     if out is not None:
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise ParameterError(f"--out {out}: is not empty; name a new folder")
         path = out.resolve()
     else:
         stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{profile}"

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
+import numpy as np
 import psycopg
 import pytest
 
 from perflab.schema import rows
+from perflab.schema.identities import email
 from perflab.schema.population import Population
 from perflab.schema.seed import (
     SCHEMA_VERSION,
@@ -165,6 +167,32 @@ def test_a_seed_always_gives_the_same_bytes_and_another_seed_others() -> None:
     assert digest(1) != digest(2)
 
 
+@pytest.mark.parametrize("users", [10, 25, 60, 300, 5_000])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_no_habit_is_ticked_twice_a_day_at_any_size(users: int, seed: int) -> None:
+    layout = np.dtype(
+        [
+            ("head", "V6"),
+            ("id", ">i8"),
+            ("l1", "V4"),
+            ("habit", ">i8"),
+            ("l2", "V4"),
+            ("day", ">i4"),
+            ("tail", "V6"),
+        ]
+    )
+    population = Population(users, seed)
+    data = b"".join(part for _, part in rows.chunks("habit_entries", population))
+    entries = np.frombuffer(data, layout)
+    assert len(entries) == 25 * users
+    assert len(set(zip(entries["habit"].tolist(), entries["day"].tolist(), strict=True))) == len(
+        entries
+    )
+    assert entries["habit"].min() >= 1
+    assert entries["habit"].max() <= 3 * users
+    assert np.array_equal(entries["id"], np.arange(1, len(entries) + 1))
+
+
 def test_a_table_does_not_depend_on_which_others_were_made() -> None:
     alone = list(rows.chunks("notes", Population(50, 9)))
     population = Population(50, 9)
@@ -181,7 +209,7 @@ def test_rows_come_in_bounded_chunks() -> None:
 
 
 def test_addresses_differ_also_in_lower_case() -> None:
-    assert len({rows.email(user).lower() for user in range(1, 20_000)}) == 19_999
+    assert len({email(user).lower() for user in range(1, 20_000)}) == 19_999
 
 
 def test_progress_reaches_the_total(database: str) -> None:

@@ -14,7 +14,7 @@ from psycopg.sql import SQL, Identifier
 from sqlalchemy.schema import CreateTable
 
 from perflab.errors import PerflabError
-from perflab.schema import encode, rows, vocabulary
+from perflab.schema import checkins, distributions, encode, identities, rows, vocabulary
 from perflab.schema import population as population_module
 from perflab.schema.population import Population
 from perflab.schema.query import DIALECT
@@ -63,9 +63,12 @@ def schema_ddl() -> tuple[str, ...]:
     )
 
 
+_GENERATOR = (checkins, distributions, encode, identities, population_module, rows, vocabulary)
+
+
 def _version() -> str:
     digest = hashlib.sha256("\n".join(schema_ddl()).encode())
-    for module in (encode, population_module, rows, vocabulary):
+    for module in _GENERATOR:
         digest.update(Path(str(module.__file__)).read_bytes())
     digest.update(Path(__file__).read_bytes())
     return digest.hexdigest()[:16]

@@ -7,9 +7,10 @@ from datetime import timedelta
 import numpy as np
 from sqlalchemy import BigInteger, Date, bindparam, func, literal_column, select, true
 
+from perflab.schema.identities import email, tokens
 from perflab.schema.population import NOW, Draw, Population
 from perflab.schema.query import Query, query
-from perflab.schema.rows import PER_USER, email, tokens
+from perflab.schema.rows import PER_USER
 from perflab.schema.statements.draws import owner, time_parameter
 from perflab.schema.statements.tasks import IS_OPEN
 from perflab.schema.tables import (
