@@ -10,10 +10,9 @@ from psycopg import sql
 
 from perflab.database.index_builder import BuildReport, build_indexes
 from perflab.datasets import Datasets
-from perflab.errors import ParameterError
 from perflab.parameters import PlanCacheMode
 from perflab.progress import Step
-from perflab.schema.indexes import CATALOGUE, IndexSpec
+from perflab.schema.indexes import select_indexes
 from perflab.schema.population import Population
 from perflab.schema.tables import metadata
 
@@ -39,18 +38,6 @@ class Arms:
         return self.before, self.after, self.after
 
 
-def selected_catalogue(without: Collection[str] = ()) -> tuple[IndexSpec, ...]:
-    """The catalogue less the indexes named; a ParameterError for a name that is not in it."""
-    known = {spec.name for spec in CATALOGUE}
-    for name in without:
-        if name not in known:
-            raise ParameterError(
-                f"without_indexes names {name!r}, which is not in the catalogue; "
-                f"it has {', '.join(sorted(known))}"
-            )
-    return tuple(spec for spec in CATALOGUE if spec.name not in without)
-
-
 def make_arms(
     datasets: Datasets,
     *,
@@ -64,7 +51,7 @@ def make_arms(
     Autovacuum is switched off for every table of both, so that no background work falls into
     one arm only; both are analysed, and vacuumed so that index-only scans can work.
     """
-    specs = selected_catalogue(without)
+    specs = select_indexes(without)
     before, after = datasets.clone("before", users), datasets.clone("after", users)
     for conninfo in (before, after):
         _autovacuum_off(conninfo)

@@ -9,10 +9,10 @@ import pandas as pd
 from perflab.database.plans import Plan
 from perflab.measure.claims import Claims
 from perflab.report.tables import Column, Table, build
-from perflab.schema.indexes import CATALOGUE
+from perflab.schema.indexes import CATALOGUE, select_indexes
 from perflab.schema.seed import rows_per_table
 from perflab.services import Postgres
-from perflab.studies.database.arms import Arms, selected_catalogue
+from perflab.studies.database.arms import Arms
 from perflab.studies.database.verdicts import NOTEBOOK
 
 
@@ -49,7 +49,7 @@ def catalogue_frame(without: Collection[str] = ()) -> Table:
                 "serves": spec.serves,
                 "why": spec.why,
             }
-            for spec in selected_catalogue(without)
+            for spec in select_indexes(without)
         ]
     )
     return build(
