@@ -18,10 +18,7 @@ from traitlets.config import Config
 
 from perflab.parameters import NOTEBOOKS, Common, check
 from perflab.paths import notebooks_dir
-from perflab.runs import RUN_VARIABLE, RunFolder
-
-SERVICES_VARIABLE = "PERFLAB_SERVICES_FILE"
-"""Names the file from which a notebook attaches to the batch's servers."""
+from perflab.runs import RUN_VARIABLE, SERVICES_VARIABLE, RunFolder
 
 OnCell = Callable[[int, int, str], None]
 """``on_cell(done, total, heading)``: called when a code cell starts and at the end."""

@@ -12,7 +12,6 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from perflab.batch import SERVICES_VARIABLE
 from perflab.datasets import Datasets, cached_template, shared_buffers_mb
 from perflab.errors import ParameterError
 from perflab.measure.claims import Claims, load_claims
@@ -23,7 +22,7 @@ from perflab.profiles import Profile, load_profile
 from perflab.progress import Step, progress
 from perflab.report.picture import Picture
 from perflab.report.tables import Table
-from perflab.runs import RunFolder, current_run
+from perflab.runs import SERVICES_VARIABLE, RunFolder, current_run
 from perflab.services import (
     PostgresSettings,
     Services,

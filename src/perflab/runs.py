@@ -12,6 +12,8 @@ from perflab.paths import runs_dir
 
 RUN_VARIABLE = "PERFLAB_RUN_DIR"
 """Set by a batch: the folder that its notebooks share."""
+SERVICES_VARIABLE = "PERFLAB_SERVICES_FILE"
+"""Set by a batch: the file from which its notebooks attach to its servers."""
 
 
 @dataclass(frozen=True)

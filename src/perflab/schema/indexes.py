@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Literal
 
 import msgspec
@@ -288,7 +289,7 @@ CATALOGUE: tuple[IndexSpec, ...] = (
 )
 
 
-def select_indexes(without: tuple[str, ...] | list[str] = ()) -> tuple[IndexSpec, ...]:
+def select_indexes(without: Collection[str] = ()) -> tuple[IndexSpec, ...]:
     """The catalogue without some of its indexes; a ParameterError names an unknown one."""
     known = [spec.name for spec in CATALOGUE]
     for name in without:

@@ -40,7 +40,7 @@ POOL_MAX = 10
 """The plan's pool."""
 CALLS = 40
 """Queries of each caller."""
-OUTAGE_S = 4.0
+OUTAGE_S = 3.0
 """How long the readers and writers of the restart go on."""
 RESTART_AFTER_S = 1.0
 _PAUSE_S = 0.01
