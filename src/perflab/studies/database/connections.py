@@ -40,9 +40,8 @@ POOL_MAX = 10
 """The plan's pool."""
 CALLS = 40
 """Queries of each caller."""
-OUTAGE_S = 3.0
-"""How long the readers and writers of the restart go on."""
-RESTART_AFTER_S = 1.0
+BEFORE_S, AFTER_S = 1.0, 1.0
+"""How long readers and writers run before the crash, and after the server is back."""
 _PAUSE_S = 0.01
 
 
@@ -208,13 +207,14 @@ async def _survive(conninfo: str, postgres: Postgres) -> Outage:
     failed = {"read": 0, "write": 0}
     outage: list[tuple[float, float]] = []
     started = time.perf_counter()
-    end = started + OUTAGE_S
+    over = asyncio.Event()
 
     async def reader(pool: Pool, rng: np.random.Generator) -> None:
         async def lookup(conn: psycopg.AsyncConnection) -> None:
             await conn.execute(QUERY, {"id": int(rng.integers(1, 1000))})
 
-        while (sent := time.perf_counter()) < end:
+        while not over.is_set():
+            sent = time.perf_counter()
             try:
                 await pool.read(lookup)
                 calls.append((sent - started, 1000 * (time.perf_counter() - sent), "read"))
@@ -223,7 +223,8 @@ async def _survive(conninfo: str, postgres: Postgres) -> Outage:
             await asyncio.sleep(_PAUSE_S)
 
     async def writer(pool: Pool, number: int) -> None:
-        while (sent := time.perf_counter()) < end:
+        while not over.is_set():
+            sent = time.perf_counter()
 
             async def insert(conn: psycopg.AsyncConnection, number: int = number) -> int:
                 await conn.execute("INSERT INTO outage_writes (id) VALUES (%s)", [number])
@@ -239,10 +240,12 @@ async def _survive(conninfo: str, postgres: Postgres) -> Outage:
             await asyncio.sleep(_PAUSE_S)
 
     async def crash() -> None:
-        await asyncio.sleep(RESTART_AFTER_S)
+        await asyncio.sleep(BEFORE_S)
         down = time.perf_counter() - started
         await asyncio.to_thread(postgres.restart, "immediate")
         outage.append((down, time.perf_counter() - started))
+        await asyncio.sleep(AFTER_S)
+        over.set()
 
     async with Pool(conninfo, max_size=POOL_MAX) as pool:
         rngs = [np.random.default_rng([n]) for n in range(8)]

@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
+import numpy as np
+
 from perflab.database.session import Session
-from perflab.measure.experiment import Arm, Experiment, Operation, Params
+from perflab.measure.experiment import Arm, Draw, Experiment, Operation, Params
 from perflab.measure.samples import Samples
 from perflab.parameters import PlanCacheMode
 from perflab.progress import Step
 
 Call = Callable[[Session, Operation, Params], int]
 """Does one operation over an arm's connection and returns the rows that came back."""
+
+
+def always(params: Params) -> Callable[[np.random.Generator], Draw]:
+    """The same parameters at every call."""
+    return lambda _rng: Draw(params)
 
 
 def run_contrast(

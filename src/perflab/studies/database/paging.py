@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import numpy as np
 import pandas as pd
 import psycopg
 
 from perflab.database.pagination import ALL_TASKS, offset_page
 from perflab.database.session import Session
 from perflab.measure.comparison import compare
-from perflab.measure.experiment import Draw, Operation, Params
+from perflab.measure.experiment import Operation, Params
 from perflab.profiles import DatabaseSizes
 from perflab.progress import Step
 from perflab.studies.database.arms import Arms
-from perflab.studies.database.contrast import run_contrast
+from perflab.studies.database.contrast import always, run_contrast
 from perflab.studies.frames import comparison_row
 
 PAGE_ROWS = 20
@@ -38,7 +35,7 @@ def measure_paging(
     samples = run_contrast(
         (arms.after, arms.after, arms.after),
         (offset, keyset, keyset),
-        [Operation(f"page {page}", "pages", _always(params)) for page, params in drawn.items()],
+        [Operation(f"page {page}", "pages", always(params)) for page, params in drawn.items()],
         names=("offset", "keyset", "keyset again"),
         rounds=sizes.rounds,
         calls=sizes.calls,
@@ -65,7 +62,3 @@ def _params(conn: psycopg.Connection, page: int) -> dict[str, object]:
         "created_at": after.created_at,
         "id": after.id,
     }
-
-
-def _always(params: dict[str, object]) -> Callable[[np.random.Generator], Draw]:
-    return lambda _rng: Draw(params)

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import numpy as np
 import pandas as pd
 import psycopg
 
 from perflab.database.plans import explain
 from perflab.database.session import Session
 from perflab.measure.comparison import compare
-from perflab.measure.experiment import Draw, Operation, Params
+from perflab.measure.experiment import Operation, Params
 from perflab.profiles import DatabaseSizes
 from perflab.progress import Step
 from perflab.schema.queries import QUERIES
 from perflab.studies.database.arms import Arms
-from perflab.studies.database.contrast import run_contrast
+from perflab.studies.database.contrast import always, run_contrast
 from perflab.studies.frames import comparison_row
 
 SHARES = (0.0001, 0.001, 0.01, 0.1, 0.5, 1.0)
@@ -41,7 +38,7 @@ def measure_selectivity(
         arms.conninfos,
         call,
         [
-            *(Operation(label, "share", _always({"last": n})) for label, n in last.items()),
+            *(Operation(label, "share", always({"last": n})) for label, n in last.items()),
             Operation(ROLLUP.name, "whole", lambda rng: ROLLUP.draw(rng, arms.population)),
         ],
         rounds=sizes.rounds,
@@ -66,10 +63,6 @@ def measure_selectivity(
         {"filter": f"all ({ROLLUP.name})", **comparison_row(whole), "plan": "no index serves it"}
     )
     return pd.DataFrame(rows)
-
-
-def _always(params: dict[str, object]) -> Callable[[np.random.Generator], Draw]:
-    return lambda _rng: Draw(params)
 
 
 def _label(share: float) -> str:

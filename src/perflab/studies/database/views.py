@@ -151,7 +151,7 @@ def scaling_table(scaling: pd.DataFrame, claims: Claims) -> Table:
             Column("about_rows", "estimate crosses the claim at about (rows)"),
         ],
         title="The size at which each claim becomes true",
-        subtitle="– in the last column: the estimate is above the claim at every size, or at none.",
+        subtitle="–: at none of the sizes measured; in the last column also: above it at every size.",
     )
 
 
@@ -188,19 +188,11 @@ def throughput_plot(throughput: pd.DataFrame) -> Figure:
 
 def paging_plot(paging: pd.DataFrame) -> Figure:
     """Latency against depth."""
-    long = pd.concat(
-        [
-            paging[["page", arm, f"{arm}_lo", f"{arm}_hi"]]
-            .set_axis(["page", "ms", "ms_lo", "ms_hi"], axis="columns")
-            .assign(method=method)
-            for arm, method in (("before", "offset"), ("after", "keyset"))
-        ]
-    )
     return plots.curves(
-        long,
+        _by_arm(paging, "page", {"before": "offset", "after": "keyset"}),
         x="page",
         y="ms",
-        hue="method",
+        hue="arm",
         log="xy",
         title="A keyset page costs the same at any depth; an OFFSET page does not",
         x_label="page number",
@@ -226,17 +218,9 @@ def paging_table(paging: pd.DataFrame) -> Table:
 def filtering_plot(filtering: pd.DataFrame) -> Figure:
     """Latency against the share of rows that match."""
     shares = filtering.dropna(subset=["share_percent"])
-    long = pd.concat(
-        [
-            shares[["share_percent", arm, f"{arm}_lo", f"{arm}_hi"]]
-            .set_axis(["share", "ms", "ms_lo", "ms_hi"], axis="columns")
-            .assign(arm=arm)
-            for arm in ("before", "after")
-        ]
-    )
     return plots.curves(
-        long,
-        x="share",
+        _by_arm(shares, "share_percent", {"before": "before", "after": "after"}),
+        x="share_percent",
         y="ms",
         hue="arm",
         log="xy",
@@ -402,4 +386,16 @@ def outage_plot(outage: Outage) -> Figure:
         if not lost
         else f"The restart cost {lost} calls or writes",
         y_label="time until answered (ms)",
+    )
+
+
+def _by_arm(frame: pd.DataFrame, x: str, names: Mapping[str, str]) -> pd.DataFrame:
+    """One row an arm and ``x`` instead of one column an arm, as curves are drawn."""
+    return pd.concat(
+        [
+            frame[[x, arm, f"{arm}_lo", f"{arm}_hi"]]
+            .set_axis([x, "ms", "ms_lo", "ms_hi"], axis="columns")
+            .assign(arm=name)
+            for arm, name in names.items()
+        ]
     )
