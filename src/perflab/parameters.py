@@ -40,6 +40,8 @@ class DatabaseParameters(Common, frozen=True, forbid_unknown_fields=True, kw_onl
     """Catalogue indexes to leave out of the after arm, by name."""
     plan_cache_mode: PlanCacheMode = "force_custom_plan"
     """How prepared statements are planned in both arms."""
+    cold_buffers: bool = False
+    """Empty the server's buffers before each call of the main experiment (PostgreSQL 18+)."""
 
 
 class ScorecardParameters(Common, frozen=True, forbid_unknown_fields=True, kw_only=True):

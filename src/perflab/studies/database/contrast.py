@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 import numpy as np
+import psycopg
 
 from perflab.database.session import Session
+from perflab.errors import ParameterError
 from perflab.measure.experiment import Arm, Draw, Experiment, Operation, Params
 from perflab.measure.samples import Samples
 from perflab.parameters import PlanCacheMode
 from perflab.progress import Step
+
+EVICT_ALL = 180000
+"""The first server version with pg_buffercache_evict_all."""
 
 Call = Callable[[Session, Operation, Params], int]
 """Does one operation over an arm's connection and returns the rows that came back."""
@@ -33,16 +38,22 @@ def run_contrast(
     plan_cache_mode: PlanCacheMode,
     warmup: int = 1,
     names: tuple[str, str, str] = ("before", "after", "after again"),
+    cold_buffers: bool = False,
     step: Step | None = None,
 ) -> Samples:
-    """Connect each arm for the length of the experiment and run it."""
+    """Connect each arm for the length of the experiment and run it.
+
+    ``cold_buffers`` empties the server's buffers before each call, untimed; the operating
+    system's cache stays warm.
+    """
     each = calls_by_arm if isinstance(calls_by_arm, tuple) else (calls_by_arm,) * 3
     with ExitStack() as stack:
         arms = []
         for name, conninfo, call in zip(names, conninfos, each, strict=True):
             session = Session(conninfo, plan_cache_mode=plan_cache_mode)
             stack.callback(session.close)
-            arms.append(Arm(name, _bind(call, session)))
+            evict = stack.enter_context(_evicting(conninfo)) if cold_buffers else None
+            arms.append(Arm(name, _bind(call, session), before_call=evict))
         return Experiment(
             before=arms[0],
             after=arms[1],
@@ -53,6 +64,27 @@ def run_contrast(
             warmup=warmup,
             seed=seed,
         ).run(step)
+
+
+@contextmanager
+def _evicting(conninfo: str) -> Iterator[Callable[[], None]]:
+    """A function that empties the server's buffers, over a connection of its own."""
+    with psycopg.connect(conninfo, autocommit=True) as conn:
+        if conn.info.server_version < EVICT_ALL:
+            raise ParameterError(
+                f"cold_buffers=True needs PostgreSQL 18, this is {conn.info.server_version}"
+            )
+        try:
+            conn.execute("CREATE EXTENSION IF NOT EXISTS pg_buffercache")
+        except psycopg.Error as error:
+            raise ParameterError(
+                f"cold_buffers=True needs the extension pg_buffercache: {str(error).strip()}"
+            ) from None
+
+        def evict() -> None:
+            conn.execute("SELECT pg_buffercache_evict_all()")
+
+        yield evict
 
 
 def _bind(call: Call, session: Session) -> Callable[[Operation, Params], int]:

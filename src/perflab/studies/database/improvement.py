@@ -62,10 +62,15 @@ MIX = tuple(query for query in QUERIES if query.index)
 
 
 def guarded_improvement(
-    arms: Arms, sizes: DatabaseSizes, seed: int, step: Step | None = None
+    arms: Arms,
+    sizes: DatabaseSizes,
+    seed: int,
+    step: Step | None = None,
+    *,
+    cold_buffers: bool = False,
 ) -> Guarded[Improvement]:
     """``measure_improvement`` between two looks at whether the machine gives its cores."""
-    return guarded(lambda: measure_improvement(arms, sizes, seed, step))
+    return guarded(lambda: measure_improvement(arms, sizes, seed, step, cold_buffers=cold_buffers))
 
 
 def measure_improvement(
@@ -74,6 +79,8 @@ def measure_improvement(
     seed: int,
     step: Step | None = None,
     queries: Sequence[Query] = MIX,
+    *,
+    cold_buffers: bool = False,
 ) -> Improvement:
     """Run the workload in both arms, interleaved, with an A/A control."""
     statements = {query.name: query.sql for query in queries}
@@ -90,6 +97,7 @@ def measure_improvement(
         warmup=sizes.warmup,
         seed=seed,
         plan_cache_mode=arms.plan_cache_mode,
+        cold_buffers=cold_buffers,
         step=step,
     )
     categories = list(dict.fromkeys(q.category for q in queries))

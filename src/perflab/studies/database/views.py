@@ -151,7 +151,7 @@ def scaling_table(scaling: pd.DataFrame, claims: Claims) -> Table:
             Column("about_rows", "estimate crosses the claim at about (rows)"),
         ],
         title="The size at which each claim becomes true",
-        subtitle="–: at none of the sizes measured; in the last column also: above it at every size.",
+        subtitle="–: at no size measured; in the last column also: above it at every size.",
     )
 
 
