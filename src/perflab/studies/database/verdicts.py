@@ -67,7 +67,7 @@ def verdict_frame(results: Iterable[Result], claims: Claims) -> pd.DataFrame:
         rows.append(
             {
                 "claim": claim.id,
-                "row": claim.row or claim.id,
+                "row": claim.row or f"{_subject(claim)} queries",
                 "promise": claim.promise,
                 "claimed": claim.target,
                 **triple("measured", result.value),
@@ -95,7 +95,7 @@ def plan_table(results: Iterable[Result], claims: Claims) -> pd.DataFrame:
         absolute = _absolute(claims, _subject(claim))
         rows.append(
             {
-                "row": claim.row or claim.id,
+                "row": claim.row or f"{_subject(claim)} queries",
                 "claimed_before": absolute.before if absolute else None,
                 "claimed_after": absolute.target if absolute else None,
                 "claimed": claim.target,
