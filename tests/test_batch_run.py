@@ -145,6 +145,36 @@ def test_a_killed_batch_leaves_no_process_and_no_folder(temporary: Path, tmp_pat
     wait_until(lambda: not alive(family) and not list(temporary.glob("perflab-*")), GONE_S)
 
 
+@pytest.mark.timeout(180)
+def test_a_killed_kernel_fails_its_notebook_and_the_rest_still_runs(
+    temporary: Path, tmp_path: Path
+) -> None:
+    with (temporary / "log").open("w+") as log:
+        process = psutil.Popen(
+            [perflab(), "run", "--profile", "smoke", "--out", str(tmp_path / "run")],
+            env=environment(temporary),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        wait_until(lambda: kernels(process), 60)
+        kernels(process)[0].kill()
+        process.wait(120)
+        log.seek(0)
+        output = " ".join(log.read().split())
+    assert process.returncode == 1, output
+    assert "FAILED 01_database" in output
+    assert "the kernel died" in output
+    assert "done 09_scorecard" in output
+
+
+def kernels(process: psutil.Process) -> list[psutil.Process]:
+    return [
+        child
+        for child in process.children(recursive=True)
+        if any("ipykernel" in word for word in child.cmdline())
+    ]
+
+
 def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
     return [p for p in processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
 

@@ -34,6 +34,7 @@ def test_defaults_are_the_quick_profile() -> None:
         ({"services": "cloud"}, "services='cloud'"),
         ({"claims": "no/such/file.toml"}, "claims='no/such/file.toml'"),
         ({"without_indexes": "idx"}, "without_indexes='idx'"),
+        ({"without_indexes": ["idx_nothing"]}, "'idx_nothing'"),
         ({"plan_cache_mode": "fast"}, "plan_cache_mode='fast'"),
     ],
 )

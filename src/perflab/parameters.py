@@ -12,6 +12,7 @@ import msgspec
 
 from perflab.errors import ParameterError
 from perflab.profiles import load_profile
+from perflab.schema.indexes import select_indexes
 
 RungChoice = Literal["auto", "url", "docker", "embedded"]
 PlanCacheMode = Literal["auto", "force_custom_plan", "force_generic_plan"]
@@ -32,6 +33,12 @@ class Common(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     claims: str = ""
     """A claims file of one's own; empty for the plan's."""
 
+    def verify(self) -> None:
+        """Check what the types cannot: a ParameterError for a name that means nothing."""
+        load_profile(self.profile)
+        if self.claims and not Path(self.claims).is_file():
+            raise ParameterError(f"parameter claims={self.claims!r}: no such file")
+
 
 class DatabaseParameters(Common, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """01_database."""
@@ -42,6 +49,11 @@ class DatabaseParameters(Common, frozen=True, forbid_unknown_fields=True, kw_onl
     """How prepared statements are planned in both arms."""
     cold_buffers: bool = False
     """Empty the server's buffers before each call of the main experiment (PostgreSQL 18+)."""
+
+    def verify(self) -> None:
+        """Indexes to leave out must be in the catalogue."""
+        super().verify()
+        select_indexes(self.without_indexes)
 
 
 class ScorecardParameters(Common, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -84,9 +96,7 @@ def check(type_: type[P], values: Mapping[str, object]) -> P:
             reason = str(error).split(" - at `$")[0]
             raise ParameterError(f"parameter {name}={value!r}: {reason}") from None
     parameters = msgspec.convert(dict(values), type_)
-    load_profile(parameters.profile)
-    if parameters.claims and not Path(parameters.claims).is_file():
-        raise ParameterError(f"parameter claims={parameters.claims!r}: no such file")
+    parameters.verify()
     return parameters
 
 
