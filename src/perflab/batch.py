@@ -154,6 +154,10 @@ def run_notebook(
         failure = f"{where}: stopped at the run's deadline of {deadline.seconds:.0f} s"
     except DeadKernelError:
         failure = f"{where}: the kernel died"
+    except RuntimeError as error:
+        # a kernel that dies while it starts has no class of its own
+        reason = "the kernel died" if "Kernel died" in str(error) else f"RuntimeError: {error}"
+        failure = f"{where or 'before the first cell'}: {reason}"
     except Exception as error:  # noqa: BLE001 - whatever else stops a notebook is its failure too
         failure = f"{where or 'before the first cell'}: {type(error).__name__}: {error}"
     return Outcome(
