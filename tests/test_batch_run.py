@@ -168,11 +168,14 @@ def test_a_killed_kernel_fails_its_notebook_and_the_rest_still_runs(
 
 
 def kernels(process: psutil.Process) -> list[psutil.Process]:
-    return [
-        child
-        for child in process.children(recursive=True)
-        if any("ipykernel" in word for word in child.cmdline())
-    ]
+    return [child for child in process.children(recursive=True) if is_kernel(child)]
+
+
+def is_kernel(process: psutil.Process) -> bool:
+    try:
+        return any("ipykernel" in word for word in process.cmdline())
+    except psutil.Error:  # it has just ended
+        return False
 
 
 def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
