@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import os
+import shutil
+from collections import namedtuple
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from perflab import datasets as module
-from perflab.datasets import Datasets, cache_folder, shared_buffers_mb, sizes, trim_cache
+from perflab.datasets import Datasets, shared_buffers_mb, sizes, template_name
 from perflab.profiles import Profile, load_profiles
 from perflab.services import open_services
+from perflab.services.kept import kept_folder
 
 SMOKE = Path(__file__).parent / "fixtures" / "profiles.toml"
 
@@ -29,10 +31,8 @@ def count(conninfo: str, table: str) -> int:
 
 
 def test_a_second_start_finds_the_data_and_a_clone_does_not_touch_the_template(
-    profile: Profile, monkeypatch: pytest.MonkeyPatch
+    profile: Profile,
 ) -> None:
-    kept: list[Path] = []
-    monkeypatch.setattr(module, "trim_cache", lambda keep=None: kept.append(keep))
     seed = 20_241
     loaded: list[str] = []
     with open_services("embedded", only=["postgres"]) as services:
@@ -46,54 +46,19 @@ def test_a_second_start_finds_the_data_and_a_clone_does_not_touch_the_template(
         build = services.postgres.build
     assert loaded
     loaded.clear()
-    folder = cache_folder(build, profile, seed)
-    assert kept == [folder]
-    template = module.cached_template(profile, seed)
-    assert template == folder
-    with open_services("embedded", postgres_template=template, only=["postgres"]) as services:
+    template = template_name(profile, seed)
+    with open_services("embedded", template=template, only=["postgres"]) as services:
         second = Datasets(services.postgres, profile, seed)
         second.load(lambda what, done, total: loaded.append(what))
         assert loaded == []
         assert count(second.clone("again", sizes(profile)[0]), "users") == sizes(profile)[0]
-    import shutil
-
-    shutil.rmtree(folder)
+    shutil.rmtree(kept_folder(build, template))
 
 
-def test_close_drops_the_clones(profile: Profile, postgres: object) -> None:
-    from perflab.services import Postgres
-
-    assert isinstance(postgres, Postgres)
-    datasets = Datasets(postgres, profile, 7)
-    conninfo = datasets._create("template1", "perflab_closing")
-    datasets.close()
-    with pytest.raises(psycopg.OperationalError, match="does not exist"):
-        psycopg.connect(conninfo)
-
-
-def test_the_cache_key_tells_builds_seeds_and_sizes_apart(profile: Profile) -> None:
+def test_the_name_of_kept_data_tells_seeds_and_sizes_apart(profile: Profile) -> None:
     quick = load_profiles()["quick"]
-    keys = {
-        cache_folder("a", profile, 1),
-        cache_folder("b", profile, 1),
-        cache_folder("a", profile, 2),
-        cache_folder("a", quick, 1),
-    }
-    assert len(keys) == 4
-
-
-def test_the_cache_drops_what_was_used_longest_ago(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PERFLAB_CACHE_DIR", str(tmp_path))
-    for age, name in enumerate(("newest", "middle", "oldest")):
-        folder = tmp_path / "databases" / name
-        folder.mkdir(parents=True)
-        (folder / "file").write_bytes(bytes(100))
-        os.utime(folder, (1_000_000 - age, 1_000_000 - age))
-    assert [p.name for p in trim_cache(limit_bytes=250)] == ["oldest"]
-    keep = tmp_path / "databases" / "middle"
-    assert [p.name for p in trim_cache(keep=keep, limit_bytes=100)] == ["newest"]
+    names = {template_name(profile, 1), template_name(profile, 2), template_name(quick, 1)}
+    assert len(names) == 3
 
 
 def test_buffers_hold_both_arms_of_the_quick_profile() -> None:
@@ -106,9 +71,6 @@ def test_buffers_hold_both_arms_of_the_quick_profile() -> None:
 def test_too_little_disk_is_said_before_anything_is_loaded(
     profile: Profile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import shutil
-    from collections import namedtuple
-
     usage = namedtuple("usage", "total used free")
     with open_services("embedded", only=["postgres"]) as services:
         monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage(10, 10, 0))

@@ -1,37 +1,26 @@
-"""Seeded databases: loaded once, kept as templates in a cache, cloned for every use."""
+"""Seeded databases: loaded once, kept as templates by the server's rung, cloned for every use."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import LiteralString
 
 import psutil
 import psycopg
-from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict
 
+from perflab.database.own import Databases
 from perflab.errors import PerflabError
-from perflab.paths import cache_dir
 from perflab.profiles import Profile
 from perflab.progress import Step
 from perflab.schema.seed import SCHEMA_VERSION, Population, create_schema, finish, load
-from perflab.services import Postgres, postgres_build
+from perflab.services import Postgres
 
 TABLE_BYTES_PER_USER = 18_000
 """Heap, primary keys and unique e-mail of one seeded user's rows, measured at 50,000 users."""
 INDEX_BYTES_PER_USER = 11_000
 """The catalogue's share on top, measured likewise."""
-CACHE_LIMIT_BYTES = 20 * 2**30
-"""Cached data folders beyond this in all are deleted, the least recently used first."""
-_FILE_COPY_BYTES = 64 * 2**20
-"""Above this PostgreSQL 15+ copies files instead of logging every page of a clone."""
 
 
 class NotEnoughDisk(PerflabError):
@@ -51,49 +40,10 @@ def sizes(profile: Profile) -> tuple[int, ...]:
     return (*sorted(profile.database.scaling_users), profile.database.users)
 
 
-def cache_folder(build: str, profile: Profile, seed: int) -> Path:
-    """Where the loaded data folder of this server build, schema, profile and seed is kept."""
-    key = f"{build} {SCHEMA_VERSION} {profile.name} {sizes(profile)} {seed}"
-    return databases_dir() / hashlib.sha256(key.encode()).hexdigest()[:20]
-
-
-def cached_template(profile: Profile, seed: int) -> Path | None:
-    """The data folder that an earlier run kept for this profile and seed, if there is one."""
-    build = postgres_build()
-    folder = cache_folder(build, profile, seed) if build else None
-    if folder is None or not folder.is_dir():
-        return None
-    os.utime(folder)  # what was used last is deleted last
-    return folder
-
-
-def databases_dir() -> Path:
-    """The cache of loaded data folders."""
-    return cache_dir() / "databases"
-
-
-def trim_cache(keep: Path | None = None, limit_bytes: int = CACHE_LIMIT_BYTES) -> list[Path]:
-    """Delete the least recently used data folders until the rest fits; returns the deleted."""
-    if not databases_dir().is_dir():
-        return []
-    entries = sorted(
-        (p for p in databases_dir().iterdir() if p.is_dir()), key=lambda p: p.stat().st_mtime
-    )
-    used = {entry: folder_bytes(entry) for entry in entries}
-    deleted = []
-    for entry in entries:
-        if sum(used.values()) <= limit_bytes:
-            break
-        if entry != keep:
-            shutil.rmtree(entry, ignore_errors=True)
-            del used[entry]
-            deleted.append(entry)
-    return deleted
-
-
-def folder_bytes(folder: Path) -> int:
-    """The bytes of a folder's files."""
-    return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
+def template_name(profile: Profile, seed: int) -> str:
+    """Under which name a rung keeps the loaded data of this schema, profile and seed."""
+    key = f"{SCHEMA_VERSION} {profile.name} {sizes(profile)} {seed}"
+    return f"{profile.name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
 
 
 class Datasets:
@@ -103,7 +53,7 @@ class Datasets:
         self._postgres = postgres
         self._profile = profile
         self._seed = seed
-        self._clones: list[str] = []
+        self._databases = Databases(postgres)
 
     def population(self, users: int | None = None) -> Population:
         """The facts behind a size's rows: what parameter generators need."""
@@ -112,28 +62,21 @@ class Datasets:
     def load(self, step: Step) -> float:
         """Make sure that every size's template stands on the server; returns the seconds taken.
 
-        On an embedded server the data folder is then kept in the cache for the next start.
+        A server whose rung keeps data then keeps it for the next start.
         """
         started = time.perf_counter()
-        missing = [
-            users
-            for users in sizes(self._profile)
-            if not self._exists(_template(users, self._seed))
-        ]
+        missing = [u for u in sizes(self._profile) if not self._databases.exists(self._template(u))]
         if missing:
             self._check_disk(sum(missing))
             for users in missing:
                 self._load_one(users, step)
-            self._keep()
+            self._postgres.keep(template_name(self._profile, self._seed))
         return time.perf_counter() - started
 
     def _load_one(self, users: int, step: Step) -> None:
         # under another name until it is whole: an aborted load never passes for a template
-        partial = f"{_template(users, self._seed)}_loading"
-        with self._admin() as admin:
-            admin.execute(_ddl("DROP DATABASE IF EXISTS {} WITH (FORCE)", partial))
-            admin.execute(_ddl("CREATE DATABASE {}", partial))
-        with psycopg.connect(self._postgres.conninfo(partial), autocommit=True) as conn:
+        partial = f"{self._template(users)}_loading"
+        with psycopg.connect(self._databases.create(partial), autocommit=True) as conn:
             create_schema(conn)
             load(
                 conn,
@@ -141,60 +84,29 @@ class Datasets:
                 lambda what, done, total: step(f"{users:,} users, {what}", done, total),
             )
             finish(conn)
-        with self._admin() as admin:
-            admin.execute(
-                sql.SQL("ALTER DATABASE {} RENAME TO {}").format(
-                    sql.Identifier(partial), sql.Identifier(_template(users, self._seed))
-                )
-            )
+        self._databases.keep_as(partial, self._template(users))
 
     def clone(self, label: str, users: int | None = None) -> str:
         """A fresh copy of a template; returns its conninfo. Dropped by ``close``."""
         users = users or self._profile.database.users
-        return self._create(_template(users, self._seed), f"perflab_{label}_{users}")
-
-    def _create(self, template: str, name: str) -> str:
-        statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
-            sql.Identifier(name), sql.Identifier(template)
-        )
-        with self._admin() as admin:
-            row = admin.execute("SELECT pg_database_size(%s)", [template]).fetchone()
-            if self._postgres.version_num >= 150000 and row and row[0] > _FILE_COPY_BYTES:
-                statement += sql.SQL(" STRATEGY = FILE_COPY")
-            admin.execute(_ddl("DROP DATABASE IF EXISTS {} WITH (FORCE)", name))
-            admin.execute(statement)
-        if name not in self._clones:
-            self._clones.append(name)
-        return self._postgres.conninfo(name)
+        return self._databases.clone(self._template(users), f"{label}_{users}")
 
     def copy(self, conninfo: str, label: str) -> str:
         """A copy of a database that nobody is connected to; dropped by ``close``."""
-        return self._create(str(conninfo_to_dict(conninfo)["dbname"]), f"perflab_{label}")
+        return self._databases.clone(self._databases.label(conninfo), label)
 
     def close(self) -> None:
         """Drop the clones."""
-        with self._admin() as admin:
-            for name in self._clones:
-                admin.execute(_ddl("DROP DATABASE IF EXISTS {} WITH (FORCE)", name))
-        self._clones.clear()
+        self._databases.close()
 
-    def _keep(self) -> None:
-        if self._postgres.rung == "embedded":
-            folder = cache_folder(self._postgres.build, self._profile, self._seed)
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            self._postgres.snapshot(folder)
-            trim_cache(keep=folder)
-
-    def _exists(self, name: str) -> bool:
-        with self._admin() as admin:
-            found = admin.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone()
-        return found is not None
+    def _template(self, users: int) -> str:
+        return f"template_{users}_{self._seed}"
 
     def _check_disk(self, users: int) -> None:
-        """Room for the load (with its WAL), two clones with indexes and the cached copy."""
-        needed = users * (4 * TABLE_BYTES_PER_USER + INDEX_BYTES_PER_USER)
+        """Room for the load (with its WAL), two clones with indexes and the kept copy."""
         if self._postgres.rung != "embedded":
             return
+        needed = users * (4 * TABLE_BYTES_PER_USER + INDEX_BYTES_PER_USER)
         free = shutil.disk_usage(tempfile.gettempdir()).free
         if free < needed:
             raise NotEnoughDisk(
@@ -202,16 +114,3 @@ class Datasets:
                 f"{free / 2**30:.1f} GiB are free; choose a smaller profile or set TMPDIR and "
                 "PERFLAB_CACHE_DIR to a larger disk"
             )
-
-    @contextmanager
-    def _admin(self) -> Iterator[psycopg.Connection]:
-        with psycopg.connect(self._postgres.conninfo(), autocommit=True) as conn:
-            yield conn
-
-
-def _template(users: int, seed: int) -> str:
-    return f"perflab_template_{users}_{seed}"
-
-
-def _ddl(template: LiteralString, name: str) -> sql.Composed:
-    return sql.SQL(template).format(sql.Identifier(name))

@@ -12,10 +12,9 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from perflab.datasets import CACHE_LIMIT_BYTES, databases_dir, folder_bytes
 from perflab.measure.environment import library_versions, steadiness
 from perflab.paths import cache_dir, runs_dir
-from perflab.services import probe
+from perflab.services import CACHE_LIMIT_BYTES, databases_dir, folder_bytes, probe
 
 ENOUGH_FILES = 4_096
 ENOUGH_DISK_BYTES = 3 * 2**30

@@ -12,7 +12,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from perflab.datasets import Datasets, cached_template, shared_buffers_mb
+from perflab.datasets import Datasets, shared_buffers_mb, template_name
 from perflab.errors import ParameterError
 from perflab.measure.claims import Claims, load_claims
 from perflab.measure.environment import Environment, capture, write_environment
@@ -133,11 +133,11 @@ class Lab:
 
 
 def start_services(rung: RungChoice, profile: Profile, seed: int) -> Services:
-    """Servers for a profile: buffers that hold both arms, data from the cache where it is."""
+    """Servers for a profile: buffers that hold both arms, and the data where the rung kept it."""
     return open_services(
         rung,
         settings=PostgresSettings(shared_buffers_mb=shared_buffers_mb(profile)),
-        postgres_template=cached_template(profile, seed),
+        template=template_name(profile, seed),
     )
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -15,9 +17,11 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from perflab.services import PostgresSettings, ServiceError, Services, open_services
+from perflab.services.kept import kept_folder
 from perflab.services.ports import ephemeral_bound
 from perflab.services.postgres import EmbeddedPostgres
 
+KEPT = "kept by a test"
 SMALL = PostgresSettings(shared_buffers_mb=32)
 
 
@@ -136,44 +140,48 @@ def test_restart_brings_back_a_server_that_was_killed(own_services: Services) ->
     assert scalar(postgres.conninfo(), "SELECT 1") == 1
 
 
-def test_snapshot_starts_a_server_with_the_same_data_and_another_password(
-    own_services: Services, tmp_path: Path
+@pytest.fixture
+def kept(own_services: Services) -> Iterator[Path]:
+    """The folder in which data kept under the name KEPT lies; removed after the test."""
+    folder = kept_folder(own_services.postgres.build, KEPT)
+    shutil.rmtree(folder, ignore_errors=True)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_kept_data_starts_a_server_with_the_same_data_and_another_password(
+    own_services: Services, kept: Path
 ) -> None:
     postgres = own_services.postgres
     with psycopg.connect(postgres.conninfo()) as conn:
         conn.execute("CREATE TABLE carried AS SELECT generate_series(1, 1000) AS n")
-    dest = tmp_path / "cache" / "template"
-    postgres.snapshot(dest)
+    assert postgres.keep(KEPT)
     assert scalar(postgres.conninfo(), "SELECT count(*) FROM carried") == 1000
-    assert dest.stat().st_mode & 0o077 == 0
-    assert dest.stat().st_uid == os.geteuid()
-    assert [path.name for path in dest.parent.iterdir()] == ["template"]
-    assert len([path for path in (dest / "pg_wal").iterdir() if path.is_file()]) == 1
+    assert kept.stat().st_mode & 0o077 == 0
+    assert kept.stat().st_uid == os.geteuid()
+    assert len([path for path in (kept / "pg_wal").iterdir() if path.is_file()]) == 1
 
-    with open_services(
-        "embedded", settings=SMALL, postgres_template=dest, only={"postgres"}
-    ) as second:
+    with open_services("embedded", settings=SMALL, template=KEPT, only={"postgres"}) as second:
         assert scalar(second.postgres.conninfo(), "SELECT count(*) FROM carried") == 1000
         foreign = make_conninfo(postgres.conninfo(), port=second.postgres.port)
         with pytest.raises(psycopg.OperationalError, match="password"):
             psycopg.connect(foreign)
         with psycopg.connect(second.postgres.conninfo()) as conn:
             conn.execute("CREATE TABLE only_in_the_copy ()")
-    assert not list(dest.glob("postmaster.*"))
-
-    with pytest.raises(ServiceError, match="exists already"):
-        postgres.snapshot(dest)
+    assert not list(kept.glob("postmaster.*"))
 
 
-def test_template_of_another_major_version_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "PG_VERSION").write_text("9\n")
+def test_kept_data_of_another_major_version_is_refused(kept: Path) -> None:
+    kept.mkdir(parents=True)
+    (kept / "PG_VERSION").write_text("9\n")
     with pytest.raises(ServiceError, match=r"made by PostgreSQL 9 and the lab's is .* remove it"):
-        open_services("embedded", postgres_template=tmp_path, only={"postgres"})
+        open_services("embedded", template=KEPT, only={"postgres"})
 
 
-def test_template_that_is_no_data_folder_is_refused(tmp_path: Path) -> None:
+def test_kept_data_that_is_no_data_folder_is_refused(kept: Path) -> None:
+    kept.mkdir(parents=True)
     with pytest.raises(ServiceError, match="no PostgreSQL data folder"):
-        open_services("embedded", postgres_template=tmp_path / "none", only={"postgres"})
+        open_services("embedded", template=KEPT, only={"postgres"})
 
 
 def test_bad_setting_is_named() -> None:

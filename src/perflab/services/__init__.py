@@ -1,11 +1,13 @@
 """Servers for the lab: PostgreSQL and Redis, started, found, shared and cleaned up."""
 
 from perflab.services.errors import RungUnavailable, ServiceError
-from perflab.services.ladder import Services, attach_services, open_services, postgres_build, probe
+from perflab.services.kept import CACHE_LIMIT_BYTES, databases_dir, folder_bytes
+from perflab.services.ladder import Services, attach_services, open_services, probe
 from perflab.services.probe import Probe
 from perflab.services.servers import Postgres, PostgresSettings, Redis, Rung
 
 __all__ = [
+    "CACHE_LIMIT_BYTES",
     "Postgres",
     "PostgresSettings",
     "Probe",
@@ -15,7 +17,8 @@ __all__ = [
     "ServiceError",
     "Services",
     "attach_services",
+    "databases_dir",
+    "folder_bytes",
     "open_services",
-    "postgres_build",
     "probe",
 ]

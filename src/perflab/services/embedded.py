@@ -11,6 +11,7 @@ from perflab.services.account import Account, server_account
 from perflab.services.binaries import find_postgres, find_redis, runnable_by
 from perflab.services.errors import ServiceError
 from perflab.services.home import Home
+from perflab.services.kept import find_kept
 from perflab.services.postgres import HOST, start_postgres
 from perflab.services.postgres_config import ROLE, lab_settings
 from perflab.services.probe import Probe
@@ -51,7 +52,7 @@ def start(
     service: ServiceName,
     home: Home,
     settings: PostgresSettings,
-    postgres_template: Path | None,
+    template: str,
 ) -> Postgres | Redis:
     """Start ``service`` in ``home``; a ServiceError says what is in the way."""
     account = server_account()
@@ -59,7 +60,7 @@ def start(
     password = secrets.token_hex(16)
     if service == "redis":
         programs = runnable_by(find_redis(), account, cache, home.path)
-        redis = start_redis(home.path, account, programs, password, keep=home)
+        redis = start_redis(home.path, account, programs, password, holding=home)
         address = RedisAddress(
             rung=NAME,
             owned=True,
@@ -74,7 +75,14 @@ def start(
     programs = runnable_by(find_postgres(), account, cache, home.path)
     given = lab_settings(settings, _library_folder(Path(programs.path)))
     postgres = start_postgres(
-        home.path, account, programs, cache, given, postgres_template, password, keep=home
+        home.path,
+        account,
+        programs,
+        cache,
+        given,
+        find_kept(programs.build, template),
+        password,
+        holding=home,
     )
     return Postgres(
         PostgresAddress(

@@ -11,7 +11,6 @@ from typing import Literal, Protocol, Self
 
 from perflab.services import embedded
 from perflab.services.account import server_account
-from perflab.services.binaries import find_postgres
 from perflab.services.errors import RungUnavailable, ServiceError
 from perflab.services.home import Home, sweep
 from perflab.services.probe import Probe
@@ -37,7 +36,7 @@ class RungModule(Protocol):
         service: ServiceName,
         home: Home,
         settings: PostgresSettings,
-        postgres_template: Path | None,
+        template: str,
         /,
     ) -> Postgres | Redis:
         """The service, started or found."""
@@ -121,13 +120,14 @@ def open_services(
     rung: Rung | Literal["auto"] = "auto",
     *,
     settings: PostgresSettings | None = None,
-    postgres_template: Path | None = None,
+    template: str = "",
     only: Collection[ServiceName] = SERVICE_NAMES,
 ) -> Services:
     """Start or find the servers named in ``only``; each can come from a rung of its own.
 
-    ``postgres_template`` is a data folder that ``Postgres.snapshot`` made. A RungUnavailable says
-    why a rung cannot serve and what to do. The servers end with ``close()``, or with this process.
+    ``template`` is a name under which ``Postgres.keep`` kept data; where the rung has none of that
+    name, the server starts empty. A RungUnavailable says why a rung cannot serve and what to do.
+    The servers end with ``close()``, or with this process.
     """
     unknown = set(only) - set(SERVICE_NAMES)
     if unknown:
@@ -137,7 +137,7 @@ def open_services(
     home = Home(server_account())
     try:
         servers = [
-            module.start(name, home, settings or PostgresSettings(), postgres_template)
+            module.start(name, home, settings or PostgresSettings(), template)
             for name, (module, _note) in chosen.items()
         ]
     except BaseException:
@@ -160,14 +160,6 @@ def attach_services(path: Path) -> Services:
 def probe() -> tuple[Probe, ...]:
     """For each service and rung whether it could be used here, and if not, what to do."""
     return tuple(_probe(name, rung) for name in SERVICE_NAMES for rung in RUNGS)
-
-
-def postgres_build() -> str | None:
-    """The build that the embedded rung would start, part of a cached data folder's key."""
-    try:
-        return find_postgres().build
-    except ServiceError:
-        return None
 
 
 def _probe(service: ServiceName, rung: Rung) -> Probe:

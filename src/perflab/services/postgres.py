@@ -18,6 +18,7 @@ from perflab.services.binaries import Binaries
 from perflab.services.copies import copy_tree, hand_over, publish, take_back
 from perflab.services.errors import ServiceError
 from perflab.services.home import only_one
+from perflab.services.kept import kept_folder, trim_cache
 from perflab.services.ports import free_ports, is_free
 from perflab.services.postgres_config import ROLE, initdb_options, write_config
 from perflab.services.processes import complaint, run, size_bytes, spawn, stop, wait_until
@@ -92,9 +93,9 @@ class PostgresSite(msgspec.Struct, frozen=True):
 class EmbeddedPostgres:
     """Restarts and copies the PostgreSQL of a site."""
 
-    def __init__(self, site: PostgresSite, keep: object = None) -> None:
+    def __init__(self, site: PostgresSite, holding: object = None) -> None:
         self.site = site
-        self._keep = keep  # the lab's folder lasts while its server is referred to
+        self._holding = holding  # the lab's folder lasts while its server is referred to
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -132,16 +133,17 @@ class EmbeddedPostgres:
             self.halt(mode)
             self.launch()
 
-    def snapshot(self, dest: Path) -> None:
-        """Copy the data folder of the cleanly stopped server to ``dest``, then start again."""
-        if dest.exists():
-            raise ServiceError(f"{dest} exists already; remove it or choose another place")
+    def keep(self, template: str) -> bool:
+        """Copy the data folder of the cleanly stopped server into the cache, then start again."""
+        folder = kept_folder(self.site.binaries.build, template)
         with self._lock, only_one(self.site.home):
             self.halt("fast")
             try:
-                publish(dest, self._copy_data)
+                publish(folder, self._copy_data)
             finally:
                 self.launch()
+        trim_cache(keep=folder)
+        return True
 
     def _copy_data(self, dest: Path) -> None:
         binaries = self.site.binaries
@@ -177,7 +179,7 @@ def start_postgres(
     settings: Mapping[str, str],
     template: Path | None,
     password: str,
-    keep: object = None,
+    holding: object = None,
 ) -> EmbeddedPostgres:
     """A running PostgreSQL in ``home``, made from ``template`` or from a new, cached one."""
     (home / "pg").mkdir(mode=0o700)
@@ -192,7 +194,7 @@ def start_postgres(
     write_config(site.data, site.sockets, settings)
     hand_over(site.data, account)
     site.data.chmod(0o700)
-    server = _launch_on_a_free_port(site, keep)
+    server = _launch_on_a_free_port(site, holding)
     try:
         _set_password(server.site, password)
     except BaseException:
@@ -201,10 +203,10 @@ def start_postgres(
     return server
 
 
-def _launch_on_a_free_port(site: PostgresSite, keep: object) -> EmbeddedPostgres:
+def _launch_on_a_free_port(site: PostgresSite, holding: object) -> EmbeddedPostgres:
     ports = free_ports()
     for attempt in range(_PORT_TRIES):
-        server = EmbeddedPostgres(msgspec.structs.replace(site, port=next(ports)), keep)
+        server = EmbeddedPostgres(msgspec.structs.replace(site, port=next(ports)), holding)
         try:
             server.launch()
         except ServiceError:

@@ -54,10 +54,10 @@ class RedisSite(msgspec.Struct, frozen=True):
 class EmbeddedRedis:
     """Restarts the Redis of a site."""
 
-    def __init__(self, site: RedisSite, password: str, keep: object = None) -> None:
+    def __init__(self, site: RedisSite, password: str, holding: object = None) -> None:
         self.site = site
         self._password = password
-        self._keep = keep  # the lab's folder lasts while its server is referred to
+        self._holding = holding  # the lab's folder lasts while its server is referred to
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -93,14 +93,14 @@ class EmbeddedRedis:
 
 
 def start_redis(
-    home: Path, account: Account, binaries: Binaries, password: str, keep: object = None
+    home: Path, account: Account, binaries: Binaries, password: str, holding: object = None
 ) -> EmbeddedRedis:
     """A running Redis in ``home``."""
     ports = free_ports()
     for attempt in range(_PORT_TRIES):
         site = RedisSite(home=str(home), port=next(ports), account=account, binaries=binaries)
         _write_config(site, password)
-        server = EmbeddedRedis(site, password, keep)
+        server = EmbeddedRedis(site, password, holding)
         try:
             server.launch()
         except ServiceError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, Protocol
 
@@ -32,8 +31,8 @@ class PostgresControl(Protocol):
     def restart(self, mode: RestartMode) -> None:
         """Stop and start again."""
 
-    def snapshot(self, dest: Path) -> None:
-        """Copy the data folder."""
+    def keep(self, template: str) -> bool:
+        """Store the data under a name; False where the rung keeps nothing."""
 
 
 class RedisControl(Protocol):
@@ -55,6 +54,7 @@ class PostgresAddress(msgspec.Struct, frozen=True):
     user: str
     password: str
     settings: dict[str, str]
+    prefix: str = "perflab_"
 
     def __repr__(self) -> str:
         return f"PostgresAddress({self.rung}, {self.version}, {self.host}:{self.port})"
@@ -143,6 +143,11 @@ class Postgres:
         return self._address.user
 
     @property
+    def prefix(self) -> str:
+        """With what the names of the lab's own databases begin."""
+        return self._address.prefix
+
+    @property
     def settings(self) -> Mapping[str, str]:
         """The settings that the rung gave the server beyond its defaults; never a secret."""
         return MappingProxyType(self._address.settings)
@@ -176,17 +181,12 @@ class Postgres:
             )
         self._control.restart(mode)
 
-    def snapshot(self, dest: Path) -> None:
-        """Copy the data folder to ``dest``, which must not exist; the server restarts for it.
+    def keep(self, template: str) -> bool:
+        """Store the server's data under this name, for ``open_services(template=...)``.
 
-        ``dest`` appears complete or not at all, and serves as ``postgres_template``.
+        The server restarts for it. False where nothing is kept: on a server of the user's own.
         """
-        if self._control is None:
-            raise ServiceError(
-                f"the PostgreSQL on {self.host}:{self.port} came from the rung {self.rung}, and"
-                " only the embedded rung can copy its data folder"
-            )
-        self._control.snapshot(dest)
+        return self._control is not None and self._control.keep(template)
 
 
 class Redis:
