@@ -15,7 +15,7 @@ PIP  := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c cons
 .PHONY: help setup setup-test lab notebook notebooks test lint types contract unit nbval coverage-proof clean
 
 help:
-	@echo "make lab       run the lab (PROFILE=quick|standard|full SERVICES=auto|embedded NOTEBOOKS='01_database 09_scorecard')"
+	@echo "make lab       run the lab (PROFILE=quick|standard|full SERVICES=auto|url|docker|embedded NOTEBOOKS='01_database 09_scorecard')"
 	@echo "make notebook  open JupyterLab on the notebooks"
 	@echo "make notebooks execute the committed notebooks again, in place, at profile quick"
 	@echo "make test      set up and run every check: ruff, mypy, import contract, pytest, nbval"

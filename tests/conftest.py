@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import subprocess
 from collections.abc import Iterator
 
 import psycopg
@@ -10,6 +12,42 @@ import pytest
 from psycopg import sql
 
 from perflab.services import Postgres, PostgresSettings, Redis, Services, open_services
+
+DOCKER_HOST = os.environ.get("DOCKER_HOST")
+IMAGES = {
+    "PERFLAB_TEST_POSTGRES_IMAGE": "PERFLAB_POSTGRES_IMAGE",
+    "PERFLAB_TEST_REDIS_IMAGE": "PERFLAB_REDIS_IMAGE",
+}
+"""The variables that name the images for the tests, and those by which the lab takes them."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_docker() -> None:
+    """Out of reach, so that ``auto`` means the same on every machine; docker_images undoes it."""
+    os.environ["DOCKER_HOST"] = "unix:///nowhere/docker.sock"
+
+
+@pytest.fixture(scope="module")
+def docker_images(no_docker: None) -> Iterator[None]:
+    """The docker rung with the images of tests/images/build; skips where something is missing."""
+    with pytest.MonkeyPatch.context() as patch:
+        if DOCKER_HOST is None:
+            patch.delenv("DOCKER_HOST")
+        else:
+            patch.setenv("DOCKER_HOST", DOCKER_HOST)
+        for variable, name in IMAGES.items():
+            image = os.environ.get(variable, "")
+            if not image:
+                pytest.skip(f"{variable} is not set; tests/images/build makes the images")
+            inspect = ["docker", "image", "inspect", image]
+            try:
+                found = subprocess.run(inspect, capture_output=True, text=True, check=False)
+            except FileNotFoundError:
+                pytest.skip("no Docker on this machine")
+            if found.returncode:
+                pytest.skip(" ".join(found.stderr.split()))
+            patch.setenv(name, image)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -19,6 +21,8 @@ import psutil
 import pytest
 
 from perflab.measure.results import read_results
+from perflab.report.exhibits import read_exhibits
+from perflab.runs import read_manifest
 
 PROFILES = Path(__file__).parent / "fixtures" / "profiles.toml"
 GONE_S = 10.0
@@ -106,6 +110,19 @@ def test_results_samples_tables_plots_and_notebooks_are_left(batch: Batch) -> No
         assert not [o for c in code for o in c["outputs"] if o["output_type"] == "error"]
 
 
+def test_manifest_claims_and_report_are_left(batch: Batch) -> None:
+    manifest = read_manifest(batch.run / "run.json")
+    assert manifest.status == "done"
+    assert [n.name for n in manifest.notebooks] == ["01_database", "09_scorecard"]
+    assert any("embedded" in note for note in manifest.notes)
+    assert f"report: {batch.run / 'report.html'}" in batch.output
+    report = (batch.run / "report.html").read_text()
+    for exhibit in read_exhibits(batch.run / "exhibits" / "01_database.json").exhibits:
+        assert exhibit.title in html.unescape(report)
+    assert (batch.run / "claims.toml").is_file()
+    assert (batch.run / "notebooks" / "01_database.html").is_file()
+
+
 def test_the_environment_is_recorded(batch: Batch) -> None:
     environment = msgspec.json.decode((batch.run / "environment.json").read_bytes())
     assert environment["servers"]["postgres"]["rung"] == "embedded"
@@ -143,6 +160,32 @@ def test_a_killed_batch_leaves_no_process_and_no_folder(temporary: Path, tmp_pat
     process.kill()
     process.wait()
     wait_until(lambda: not alive(family) and not list(temporary.glob("perflab-*")), GONE_S)
+
+
+@pytest.mark.timeout(180)
+def test_a_stopped_batch_still_writes_its_report(temporary: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with (temporary / "log").open("w+") as log:
+        process = subprocess.Popen(
+            [perflab(), "run", "--profile", "smoke", "--services", "embedded", "--out", str(run)],
+            env=environment(temporary),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            wait_until(lambda: list(run.glob("exhibits/*.json")), 90)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(60) == 130
+        finally:
+            process.kill()
+        log.seek(0)
+        output = log.read()
+    assert "Traceback" not in output
+    assert f"report: {run / 'report.html'}" in output
+    manifest = read_manifest(run / "run.json")
+    assert manifest.status == "stopped"
+    assert [n.status for n in manifest.notebooks] == ["running", "waiting"]
+    assert "The run was stopped before its end." in (run / "report.html").read_text()
 
 
 @pytest.mark.timeout(180)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -36,7 +37,7 @@ def perflab(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         (["-p", "foo=1"], "unknown parameter 'foo'"),
         (["-p", "without_indexes"], "name=value"),
         (["-p", "plan_cache_mode=fast"], "plan_cache_mode='fast'"),
-        (["--services", "docker"], "only the embedded rung"),
+        (["--services", "docker"], "no daemon"),
     ],
 )
 def test_a_mistake_is_named_without_a_traceback(
@@ -92,3 +93,37 @@ def test_plain_papermill_refuses_them_too(
     assert named in caught.value.evalue
     # the second code cell after the injected one: nothing had started
     assert caught.value.exec_count == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "named"),
+    [
+        ("absent", "absent: no run of that name or folder; runs are in"),
+        ("newest", "`perflab run` makes one"),
+        (".", ".: is no run"),
+        ("a-file", "a-file: no run of that name or folder"),
+    ],
+)
+def test_a_report_of_no_run_is_one_line(
+    name: str, named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PERFLAB_RUNS_DIR", str(tmp_path / "runs"))
+    (tmp_path / "a-file").touch()
+    done = perflab("report", name, cwd=tmp_path)
+    assert done.returncode == 2
+    assert named in " ".join(done.stdout.split())
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_report_is_rebuilt_by_id_and_names_what_it_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PERFLAB_RUNS_DIR", str(tmp_path))
+    run = tmp_path / "mine"
+    shutil.copytree(Path(__file__).parent / "fixtures" / "run", run)
+    (run / "results" / "02_half.json").write_text('{"format"')
+    done = perflab("report", "mine", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"report: {run / 'report.html'}" in done.stdout
+    assert "left out: results/02_half.json: not valid JSON" in done.stdout
+    assert "database.tasks.improvement" in (run / "report.html").read_text()

@@ -13,7 +13,7 @@ from perflab import datasets as module
 from perflab.datasets import Datasets, shared_buffers_mb, sizes, template_name
 from perflab.profiles import Profile, load_profiles
 from perflab.services import open_services
-from perflab.services.kept import kept_folder
+from perflab.services.embedded.kept import kept_folder
 
 SMOKE = Path(__file__).parent / "fixtures" / "profiles.toml"
 

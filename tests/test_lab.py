@@ -8,6 +8,8 @@ import pytest
 
 from perflab.errors import ParameterError
 from perflab.lab import _open, open_lab
+from perflab.runs import SERVICES_VARIABLE
+from perflab.services import Services, open_services
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +36,23 @@ def test_opening_again_closes_the_lab_before() -> None:
     second.close()
     second.close()
     assert _open == []
+
+
+def test_buffers_are_never_emptied_on_a_server_of_the_users_own(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = services.postgres.address
+    url = f"postgresql://perflab:{address.password}@{address.host}:{address.port}/postgres"
+    monkeypatch.setenv("PERFLAB_POSTGRES_URL", url)
+    with open_services("url", only=["postgres"]) as theirs:
+        monkeypatch.setenv(SERVICES_VARIABLE, str(theirs.share()))
+        lab = open_lab("01_database", cold_buffers=True)
+        for _ in range(2):
+            with pytest.raises(ParameterError, match=r"cold_buffers=True .* not the lab's; leave"):
+                _ = lab.services
+        lab.close()
+        assert open_lab("01_database").services.postgres.rung == "url"
+        _open[0].close()
 
 
 def test_a_user_error_is_one_line_in_a_notebook() -> None:

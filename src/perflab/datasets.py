@@ -83,7 +83,7 @@ class Datasets:
                 self.population(users),
                 lambda what, done, total: step(f"{users:,} users, {what}", done, total),
             )
-            finish(conn)
+            finish(conn, checkpoint=self._postgres.owned)
         self._databases.keep_as(partial, self._template(users))
 
     def clone(self, label: str, users: int | None = None) -> str:

@@ -7,6 +7,7 @@ import platform
 import resource
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -14,7 +15,9 @@ import psutil
 
 from perflab.measure.environment import library_versions, steadiness
 from perflab.paths import cache_dir, runs_dir
-from perflab.services import CACHE_LIMIT_BYTES, databases_dir, folder_bytes, probe
+from perflab.services import CACHE_LIMIT_BYTES, Probe, databases_dir, folder_bytes, probe
+from perflab.services.docker.volumes import drop_all, kept_here
+from perflab.services.servers import SERVICE_NAMES, ServiceName
 
 ENOUGH_FILES = 4_096
 ENOUGH_DISK_BYTES = 3 * 2**30
@@ -32,37 +35,42 @@ class Finding(msgspec.Struct, frozen=True):
 
 def examine() -> list[Finding]:
     """Look at servers, versions, cores, file descriptors, disk and noise."""
-    return [*_servers(), _versions(), _cores(), _files(), *_disks(), _cache(), _noise()]
+    probes = probe()
+    servers = [_server(service, probes) for service in SERVICE_NAMES]
+    places = [*_disks(), _cache()]
+    return [*servers, _docker(probes), _versions(), _cores(), _files(), *places, _noise()]
 
 
 def clean_cache() -> str:
-    """Delete everything in the cache; returns a sentence that says what."""
+    """Delete everything in the cache, Docker's volumes included; returns a sentence about it."""
     folder = cache_dir()
+    volumes_bytes = drop_all()
     freed = folder_bytes(folder)
     for entry in folder.iterdir():
         if entry.is_dir():
             shutil.rmtree(entry, ignore_errors=True)
         else:
             entry.unlink(missing_ok=True)
-    return f"deleted {freed / 2**20:,.0f} MiB from {folder}"
+    said = f"deleted {freed / 2**20:,.0f} MiB from {folder}"
+    return said + (f" and {volumes_bytes / 2**20:,.0f} MiB in Docker" if volumes_bytes else "")
 
 
-def _servers() -> list[Finding]:
-    found = []
-    for service in ("postgres", "redis"):
-        rungs = [p for p in probe() if p.service == service]
-        usable = [p for p in rungs if p.available]
-        others = "; ".join(f"{p.rung}: {p.reason}" for p in rungs if not p.available)
-        if usable:
-            first = usable[0]
-            state = f"{first.rung} would be used: {first.reason}" + (
-                f" ({others})" if others else ""
-            )
-            found.append(Finding(service, state))
-        else:
-            advice = next((p.advice for p in reversed(rungs) if p.advice), "")
-            found.append(Finding(service, f"none can be had ({others})", ok=False, advice=advice))
-    return found
+def _server(service: ServiceName, probes: Sequence[Probe]) -> Finding:
+    rungs = [p for p in probes if p.service == service]
+    first = next((p for p in rungs if p.available or p.insists), None)
+    others = "; ".join(f"{p.rung}: {p.reason}" for p in rungs if not p.available and p is not first)
+    if first is None:
+        advice = next((p.advice for p in reversed(rungs) if p.advice), "")
+        return Finding(service, f"none can be had ({others})", ok=False, advice=advice)
+    if not first.available:
+        return Finding(service, first.reason, ok=False, advice=first.advice)
+    more = f" ({others})" if others else ""
+    return Finding(service, f"{first.rung} would be used: {first.reason}{more}")
+
+
+def _docker(probes: Sequence[Probe]) -> Finding:
+    found = [p for p in probes if p.rung == "docker"]
+    return Finding("docker", "; ".join(dict.fromkeys(p.reason for p in found)))
 
 
 def _versions() -> Finding:
@@ -121,9 +129,12 @@ def _cache() -> Finding:
     entries = sum(1 for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else 0
     size = folder_bytes(folder) if entries else 0
     limit = CACHE_LIMIT_BYTES / 2**30
-    return Finding(
-        "loaded data", f"{entries} kept, {size / 2**20:,.0f} MiB of at most {limit:.0f} GiB"
-    )
+    state = f"{entries} kept, {size / 2**20:,.0f} MiB of at most {limit:.0f} GiB"
+    volumes = kept_here()
+    if volumes:
+        used = sum(kept.size_bytes for kept in volumes) / 2**20
+        state += f"; in Docker volumes {len(volumes)} kept, {used:,.0f} MiB of as much"
+    return Finding("loaded data", state)
 
 
 def _noise() -> Finding:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 from matplotlib.figure import Figure
 
@@ -17,16 +17,28 @@ from perflab.errors import ParameterError
 from perflab.measure.claims import Claims, load_claims
 from perflab.measure.environment import Environment, capture, write_environment
 from perflab.measure.results import Origin, Result, write_results
-from perflab.parameters import NOTEBOOKS, Common, RungChoice, check, injected
+from perflab.parameters import (
+    NOTEBOOKS,
+    Common,
+    DatabaseParameters,
+    RungChoice,
+    check,
+    injected,
+)
 from perflab.profiles import Profile, load_profile
 from perflab.progress import Step, progress
+from perflab.report.exhibits import Exhibit, Exhibits
+from perflab.report.not_run import NotRun
 from perflab.report.picture import Picture
+from perflab.report.style import title_of
 from perflab.report.tables import Table
 from perflab.runs import SERVICES_VARIABLE, RunFolder, current_run
 from perflab.services import (
+    Postgres,
     PostgresSettings,
     Services,
     attach_services,
+    lacks,
     open_services,
 )
 
@@ -49,6 +61,8 @@ class Lab:
         self.run = run
         self.claims = claims
         self.results: tuple[Result, ...] = ()
+        self._exhibits = Exhibits(notebook=notebook)
+        self._closing = ExitStack()
         self._services: Services | None = None
         self._datasets: Datasets | None = None
         self._environment: Environment | None = None
@@ -58,11 +72,17 @@ class Lab:
         """The servers; started at the first use, so a notebook that needs none starts none."""
         if self._services is None:
             shared = os.environ.get(SERVICES_VARIABLE)
-            self._services = (
+            opened = (
                 attach_services(Path(shared))
                 if shared
                 else start_services(self.parameters.services, self.profile, self.parameters.seed)
             )
+            try:
+                check_rung(self.parameters, opened.postgres)
+            except ParameterError:
+                opened.close()
+                raise
+            self._services = opened
         return self._services
 
     @property
@@ -79,7 +99,9 @@ class Lab:
     def environment(self) -> Environment:
         """What the figures were measured on; captured once, written beside the results."""
         if self._environment is None:
-            self._environment = capture(self._services)
+            servers = (self._services.postgres, self._services.redis) if self._services else ()
+            lacking = [sentence for server in servers for sentence in lacks(server)]
+            self._environment = capture(self._services, lacking)
             path = self.run.path / "environment.json"
             if self._services is not None or not path.exists():
                 write_environment(path, self._environment)  # a notebook with servers knows more
@@ -105,31 +127,62 @@ class Lab:
 
     def record(self, results: Sequence[Result]) -> None:
         """Add results to the run; ``results/<notebook>.json`` is rewritten whole."""
+        self.run.keep_claims(self.parameters.claims)
         self.results = (*self.results, *results)
         write_results(self.run.results / f"{self.notebook}.json", self.results)
 
-    def table(self, name: str, table: Table) -> Table:
+    @overload
+    def table(self, name: str, table: Table) -> Table: ...
+    @overload
+    def table(self, name: str, table: Table | NotRun) -> Table | NotRun: ...
+    def table(self, name: str, table: Table | NotRun) -> Table | NotRun:
         """Keep a table in the run as CSV and Markdown and hand it back for the notebook to show."""
+        if isinstance(table, NotRun):
+            return self._not_run(name, table)
         table.write(self.run.tables / name)
+        self._exhibit("table", name, table.title)
         return table
 
-    def plot(self, name: str, figure: Figure) -> Picture:
+    @overload
+    def plot(self, name: str, figure: Figure) -> Picture: ...
+    @overload
+    def plot(self, name: str, figure: Figure | NotRun) -> Picture | NotRun: ...
+    def plot(self, name: str, figure: Figure | NotRun) -> Picture | NotRun:
         """Keep a plot in the run as PNG and hand the picture back for the notebook to show."""
+        if isinstance(figure, NotRun):
+            return self._not_run(name, figure)
         path = self.run.plots / f"{name}.png"
         figure.savefig(path, dpi=2 * SCREEN_DPI)
+        self._exhibit("plot", name, title_of(figure))
         width, height = (round(inches * SCREEN_DPI) for inches in figure.get_size_inches())
         return Picture(path.read_bytes(), width, height)
+
+    def _not_run(self, name: str, outcome: NotRun) -> NotRun:
+        self._exhibit("note", name, str(outcome))
+        return outcome
+
+    def at_close(self, callback: Callable[[], object]) -> None:
+        """Call something when the lab closes, while its servers still run."""
+        self._closing.callback(callback)
+
+    def _exhibit(self, kind: Literal["table", "plot", "note"], name: str, title: str) -> None:
+        """Enter what the notebook shows into its index, for the report."""
+        cell = len(_history()) - 1  # the first entry of a kernel's history is empty
+        shown = Exhibit(kind=kind, name=name, title=title, cell=cell if cell > 0 else None)
+        self._exhibits = self._exhibits.including(shown)
+        self._exhibits.write(self.run.exhibits)
 
     def close(self) -> None:
         """Drop this notebook's databases and stop what it started; safe to call twice."""
         if self in _open:
             _open.remove(self)
-        if self._datasets is not None:
-            self._datasets.close()
-            self._datasets = None
-        if self._services is not None:
-            self._services.close()
-            self._services = None
+        with ExitStack() as stack:  # each is closed even where another fails to
+            if self._services is not None:
+                stack.callback(self._services.close)
+            if self._datasets is not None:
+                stack.callback(self._datasets.close)
+            stack.callback(self._closing.close)
+            self._services = self._datasets = None
 
 
 def start_services(rung: RungChoice, profile: Profile, seed: int) -> Services:
@@ -139,6 +192,16 @@ def start_services(rung: RungChoice, profile: Profile, seed: int) -> Services:
         settings=PostgresSettings(shared_buffers_mb=shared_buffers_mb(profile)),
         template=template_name(profile, seed),
     )
+
+
+def check_rung(parameters: Common, postgres: Postgres) -> None:
+    """A ParameterError for what only a server that the lab started may go through."""
+    cold = isinstance(parameters, DatabaseParameters) and parameters.cold_buffers
+    if cold and not postgres.owned:
+        raise ParameterError(
+            f"cold_buffers=True empties the server's buffers, and the PostgreSQL on {postgres.host}"
+            " is not the lab's; leave it out, or let the lab start one (services='embedded')"
+        )
 
 
 def open_lab(notebook: str, **parameters: Any) -> Lab:

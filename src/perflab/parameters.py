@@ -11,8 +11,10 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 import msgspec
 
 from perflab.errors import ParameterError
+from perflab.measure.claims import load_claims
 from perflab.profiles import load_profile
 from perflab.schema.indexes import select_indexes
+from perflab.workload import check_claims, load_workload
 
 RungChoice = Literal["auto", "url", "docker", "embedded"]
 PlanCacheMode = Literal["auto", "force_custom_plan", "force_generic_plan"]
@@ -33,6 +35,11 @@ class Common(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     claims: str = ""
     """A claims file of one's own; empty for the plan's."""
 
+    @property
+    def lab_data(self) -> bool:
+        """Whether the notebook needs the lab's own seeded data."""
+        return self.servers
+
     def verify(self) -> None:
         """Check what the types cannot: a ParameterError for a name that means nothing."""
         load_profile(self.profile)
@@ -49,11 +56,27 @@ class DatabaseParameters(Common, frozen=True, forbid_unknown_fields=True, kw_onl
     """How prepared statements are planned in both arms."""
     cold_buffers: bool = False
     """Empty the server's buffers before each call of the main experiment (PostgreSQL 18+)."""
+    workload: str = ""
+    """A workload file of one's own; empty for the lab's application."""
+
+    @property
+    def lab_data(self) -> bool:
+        """A workload brings its own data."""
+        return not self.workload
 
     def verify(self) -> None:
-        """Indexes to leave out must be in the catalogue."""
+        """Indexes to leave out must be in the catalogue, a workload and its claims must fit."""
         super().verify()
         select_indexes(self.without_indexes)
+        if not self.workload:
+            return
+        if self.without_indexes:
+            raise ParameterError(
+                "parameter without_indexes: names indexes of the lab's own catalogue; with a "
+                "workload, leave the statement out under its [after]"
+            )
+        ids = {claim.id for claim in load_claims(Path(self.claims))} if self.claims else set[str]()
+        check_claims(load_workload(Path(self.workload)), ids, self.claims)
 
 
 class ScorecardParameters(Common, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -69,6 +92,9 @@ NOTEBOOKS: Mapping[str, type[Common]] = {
     "01_database": DatabaseParameters,
     "09_scorecard": ScorecardParameters,
 }
+
+PATHS = ("claims", "workload")
+"""Parameters that are paths, relative to where the command is called."""
 
 P = TypeVar("P", bound=Common)
 
@@ -120,7 +146,11 @@ def parse_assignments(
                 f"unknown parameter {name!r}; {', '.join(notebooks)} take {', '.join(known)}"
             )
         for notebook in takers:
-            given[notebook][name] = _value(NOTEBOOKS[notebook], name, text)
+            given[notebook][name] = (
+                str(Path(text).resolve())  # a kernel runs in another folder
+                if name in PATHS and text
+                else _value(NOTEBOOKS[notebook], name, text)
+            )
     return given
 
 

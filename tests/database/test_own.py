@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
 import psycopg
 import pytest
 
-from perflab.database.own import Databases
+from perflab.database.own import Databases, _locale
 from perflab.services import Postgres
 
 
@@ -51,6 +52,46 @@ def test_a_kept_database_outlasts_close(databases: Databases, postgres: Postgres
     assert not databases.exists("own_partial")
     with psycopg.connect(postgres.conninfo(), autocommit=True) as conn:
         conn.execute("DROP DATABASE perflab_own_whole")
+
+
+def test_text_is_ordered_by_code_point_whatever_template1_does(
+    databases: Databases, postgres: Postgres
+) -> None:
+    with psycopg.connect(postgres.conninfo("template1"), autocommit=True) as conn:
+        conn.execute("CREATE TABLE of_somebody (id int)")
+    try:
+        with psycopg.connect(databases.create("own_plain")) as conn:
+            words = conn.execute("SELECT w FROM unnest(ARRAY['a', 'B', 'é', 'z']) w ORDER BY w")
+            assert [row[0] for row in words] == ["B", "a", "z", "é"]
+            assert conn.execute("SHOW server_encoding").fetchone() == ("UTF8",)
+            assert conn.execute("SELECT to_regclass('of_somebody')").fetchone() == (None,)
+    finally:
+        with psycopg.connect(postgres.conninfo("template1"), autocommit=True) as conn:
+            conn.execute("DROP TABLE of_somebody")
+
+
+@pytest.mark.parametrize(
+    ("version", "locale"),
+    [
+        (140_000, "LOCALE 'C'"),
+        (150_000, "LOCALE_PROVIDER libc LOCALE 'C'"),
+        (170_000, "LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8' LOCALE 'C'"),
+    ],
+)
+def test_the_order_is_asked_for_as_each_version_wants_it(version: int, locale: str) -> None:
+    assert _locale(version).as_string() == locale
+
+
+def test_each_database_carries_the_servers_mark(postgres: Postgres) -> None:
+    marked = Postgres(msgspec.structs.replace(postgres.address, mark="perflab's; it ends"))
+    databases = Databases(marked)
+    databases.create("own_marked")
+    databases.clone("own_marked", "own_marked_too")
+    query = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname ~ 'marked'"
+    with psycopg.connect(postgres.conninfo()) as conn:
+        found = conn.execute(query).fetchall()
+    databases.close()
+    assert found == [("perflab's; it ends",)] * 2
 
 
 def test_a_conninfo_leads_back_to_its_label(databases: Databases) -> None:

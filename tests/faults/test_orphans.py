@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
@@ -20,8 +19,7 @@ from jupyter_client.manager import KernelManager
 from perflab.services import attach_services, open_services
 from perflab.services.home import sweep
 
-LIMIT_S = 10.0
-POLL_S = 0.02
+from .owners import ATTACH, STAY, Owner, homes_of, until, watchdog_of
 
 OPEN = """
 import os, sys, threading, time
@@ -29,22 +27,6 @@ from perflab.services import PostgresSettings, open_services
 services = open_services("embedded", settings=PostgresSettings(shared_buffers_mb=32))
 print(services.share(), flush=True)
 """
-STAY = "time.sleep(600)\n"
-ATTACH = """
-import sys, time
-from pathlib import Path
-from perflab.services import ServiceError, attach_services
-services = attach_services(Path(sys.argv[1]))
-"""
-
-
-def until(true: Callable[[], object], limit_s: float = LIMIT_S) -> bool:
-    end = time.monotonic() + limit_s
-    while not true():
-        if time.monotonic() > end:
-            return False
-        time.sleep(POLL_S)
-    return True
 
 
 def processes_of(home: Path, *, and_watchdog: bool = True) -> list[str]:
@@ -68,55 +50,10 @@ def assert_nothing_left(home: Path) -> None:
     )
 
 
-def homes_of(pid: int) -> list[Path]:
-    return list(Path(tempfile.gettempdir()).glob(f"perflab-{pid}-*"))
-
-
 def shared_memory_of(pid: int) -> list[str]:
     """System V segments made by a process, which survive a server that was killed."""
     lines = Path("/proc/sysvipc/shm").read_text().splitlines()[1:]
     return [line for line in lines if line.split()[4] == str(pid)]
-
-
-class Owner:
-    """A process that opened services."""
-
-    def __init__(self, program: str, **environment: str) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", program],
-            stdout=subprocess.PIPE,
-            text=True,
-            env=os.environ | environment,
-        )
-
-    def share(self) -> Path:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline().strip()
-        assert line, "the owner ended before it had opened services"
-        return Path(line)
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-    def watchdog(self) -> psutil.Process:
-        children = psutil.Process(self.process.pid).children()
-        return next(child for child in children if "warden.py" in " ".join(child.cmdline()))
-
-
-@pytest.fixture
-def own() -> Iterator[Callable[..., Owner]]:
-    owners: list[Owner] = []
-
-    def start(program: str, **environment: str) -> Owner:
-        owners.append(Owner(program, **environment))
-        return owners[-1]
-
-    yield start
-    for owner in owners:
-        owner.kill()
-        if owner.process.stdout:
-            owner.process.stdout.close()
 
 
 def test_killed_owner_leaves_nothing(own: Callable[..., Owner]) -> None:
@@ -297,9 +234,7 @@ def test_close_without_a_watchdog_leaves_nothing(own: Callable[..., Owner]) -> N
 def test_owner_does_the_work_of_a_killed_watchdog() -> None:
     services = open_services("embedded", only={"redis"})
     home = services.share().parent
-    for child in psutil.Process().children():
-        if home.name in " ".join(child.cmdline()) and "warden.py" in " ".join(child.cmdline()):
-            child.kill()
+    watchdog_of(os.getpid(), home.name).kill()
     services.close()
     assert_nothing_left(home)
 

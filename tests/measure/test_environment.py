@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -98,6 +99,15 @@ def test_steadiness_is_cpu_time_over_wall_time(share: float, steady: float) -> N
         return latest
 
     assert steadiness(0.5, clock, lambda: share * latest) == pytest.approx(steady)
+
+
+def test_what_servers_lack_is_kept_and_older_files_have_none(tmp_path: Path) -> None:
+    path = tmp_path / "environment.json"
+    write_environment(path, capture(lacks=["PostgreSQL 15 lacks sleep (since 16): it is tired"]))
+    assert read_environment(path).lacks == ("PostgreSQL 15 lacks sleep (since 16): it is tired",)
+    older = {k: v for k, v in json.loads(path.read_text()).items() if k != "lacks"}
+    path.write_text(json.dumps(older))
+    assert read_environment(path).lacks == ()
 
 
 def test_a_part_that_ran_on_an_unsteady_machine_is_marked() -> None:

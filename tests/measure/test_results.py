@@ -133,8 +133,8 @@ def test_a_failed_write_leaves_the_old_file(
     ("text", "message"),
     [
         ("{", "not valid JSON"),
-        ("[1]", "is no file of perflab results"),
-        ('{"version": 1}', "is no file of perflab results"),
+        ("[1]", "is no perflab-results file"),
+        ('{"version": 1}', "is no perflab-results file"),
         ('{"format": "perflab-results", "version": 2}', "version 2, this perflab reads version 1"),
         ('{"format": "perflab-results", "version": 1}', "missing required field `results`"),
     ],

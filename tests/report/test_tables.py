@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from perflab.report.tables import Column, build
+from perflab.report.tables import Column, Table, TableError, build, read_shown
 
 NAN = float("nan")
 FRAME = pd.DataFrame(
@@ -50,3 +54,35 @@ def test_html_is_the_same_every_time() -> None:
     table = build(FRAME, COLUMNS, title="A title")
     assert table._repr_html_() == build(FRAME, COLUMNS, title="A title")._repr_html_()
     assert "A title" in table._repr_html_()
+
+
+CELLS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+
+
+@given(
+    header=st.lists(CELLS, min_size=1, max_size=4, unique=True),
+    rows=st.lists(st.lists(CELLS, min_size=4, max_size=4), max_size=4),
+    subtitle=st.sampled_from(["", "A subtitle.", "with | and \\"]),
+)
+def test_a_table_is_read_back_as_it_was_shown(
+    header: list[str], rows: list[list[str]], subtitle: str
+) -> None:
+    shown = pd.DataFrame([row[: len(header)] for row in rows], columns=header, dtype=object)
+    table = Table(raw=shown, shown=shown, title="A **title**", subtitle=subtitle, verdict=None)
+    with tempfile.TemporaryDirectory() as folder:
+        table.write(Path(folder) / "t")
+        read = read_shown(Path(folder) / "t.md")
+
+    def one_line(text: str) -> str:
+        return " ".join(text.splitlines())
+
+    assert (read.title, read.subtitle) == ("A **title**", subtitle)
+    assert read.header == tuple(one_line(label) for label in header)
+    assert read.rows == tuple(tuple(one_line(c) for c in row[: len(header)]) for row in rows)
+
+
+@pytest.mark.parametrize("text", ["", "x", "**t**\n\n", "**t**\n\n| a |\n| --- |\n| 1 | 2 |\n"])
+def test_what_is_no_table_is_refused_by_name(text: str, tmp_path: Path) -> None:
+    (tmp_path / "t.md").write_text(text)
+    with pytest.raises(TableError, match=r"t\.md: is no table"):
+        read_shown(tmp_path / "t.md")

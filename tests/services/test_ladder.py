@@ -31,28 +31,32 @@ def no_urls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PERFLAB_REDIS_URL", raising=False)
 
 
-@pytest.mark.parametrize("rung", ["url", "docker"])
-def test_rungs_to_come_are_refused_with_what_to_do(rung: str) -> None:
-    with pytest.raises(RungUnavailable, match="only the embedded rung; choose auto or embedded"):
-        open_services("url" if rung == "url" else "docker")
+def test_docker_that_was_asked_for_is_refused_without_a_daemon(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    with pytest.raises(RungUnavailable, match=r"no daemon on .*; start Docker"):
+        open_services("docker")
 
 
 @pytest.mark.parametrize("variable", ["PERFLAB_POSTGRES_URL", "PERFLAB_REDIS_URL"])
 def test_auto_never_passes_over_a_server_of_the_users_own(
     monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
-    monkeypatch.setenv(variable, "postgresql://me:hunter2@db.example/x")
-    with pytest.raises(RungUnavailable, match=f"{variable} is set.*unset {variable}") as caught:
+    scheme = "postgresql" if "POSTGRES" in variable else "redis"
+    monkeypatch.setenv(variable, f"{scheme}://me:hunter2@no.such.invalid/0")
+    with pytest.raises(RungUnavailable, match=f"{variable} .*or unset {variable}") as caught:
         open_services("auto")
     assert "hunter2" not in str(caught.value)
     assert "hunter2" not in str(probe())
 
 
-def test_auto_says_which_rung_and_why_not_the_others() -> None:
+def test_auto_says_which_rung_and_why_not_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
     with open_services("auto", settings=SMALL) as services:
         postgres, redis = services.notes
     assert postgres.startswith("postgres: embedded (PostgreSQL ")
-    assert postgres.endswith("url: PERFLAB_POSTGRES_URL not set; docker: not part of this version")
+    assert "; url: PERFLAB_POSTGRES_URL not set; docker: no daemon on " in postgres
     assert redis.startswith("redis: embedded (")
 
 

@@ -51,5 +51,5 @@ def test_a_run_in_progress_elsewhere_is_found(
 
 
 def test_a_run_that_does_not_exist_is_named() -> None:
-    with pytest.raises(ParameterError, match="run='nowhere'"):
+    with pytest.raises(ParameterError, match="nowhere: no run of that name"):
         study.find_results("nowhere", "", "quick")

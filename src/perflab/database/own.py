@@ -35,11 +35,13 @@ class Databases:
         return found is not None
 
     def create(self, label: str) -> str:
-        """An empty database in place of any of this label; returns its conninfo."""
-        with self._admin() as admin:
-            admin.execute(_ddl("DROP DATABASE IF EXISTS {} WITH (FORCE)", self._name(label)))
-            admin.execute(_ddl("CREATE DATABASE {}", self._name(label)))
-        return self._remember(label)
+        """An empty database in place of any of this label; returns its conninfo.
+
+        UTF-8 and code-point order, whatever the server's own are: plans and figures depend on it.
+        """
+        # template1 may hold things of its owner's, and decides on encoding and order
+        made = _ddl("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8' ", self._name(label))
+        return self._make(label, made + _locale(self._postgres.version_num))
 
     def clone(self, template: str, label: str) -> str:
         """A copy of a database that nobody is connected to, in place of any of this label."""
@@ -48,9 +50,7 @@ class Databases:
             row = admin.execute("SELECT pg_database_size(%s)", [self._name(template)]).fetchone()
             if self._postgres.version_num >= 150000 and row and row[0] > _FILE_COPY_BYTES:
                 statement += sql.SQL(" STRATEGY = FILE_COPY")
-            admin.execute(_ddl("DROP DATABASE IF EXISTS {} WITH (FORCE)", self._name(label)))
-            admin.execute(statement)
-        return self._remember(label)
+        return self._make(label, statement)
 
     def keep_as(self, label: str, final: str) -> None:
         """Rename a database; under its new label it is no longer dropped by ``close``."""
@@ -75,7 +75,14 @@ class Databases:
     def _name(self, label: str) -> str:
         return f"{self._postgres.prefix}{label}"
 
-    def _remember(self, label: str) -> str:
+    def _make(self, label: str, statement: sql.Composed) -> str:
+        name = self._name(label)
+        with self._admin() as admin:
+            admin.execute(_ddl("DROP DATABASE IF EXISTS {} WITH (FORCE)", name))
+            admin.execute(statement)
+            if self._postgres.mark:
+                comment = _ddl("COMMENT ON DATABASE {} IS ", name)
+                admin.execute(comment + sql.Literal(self._postgres.mark))
         if label not in self._made:
             self._made.append(label)
         return self.conninfo(label)
@@ -84,6 +91,15 @@ class Databases:
     def _admin(self) -> Iterator[psycopg.Connection]:
         with psycopg.connect(self._postgres.conninfo(), autocommit=True) as conn:
             yield conn
+
+
+def _locale(version_num: int) -> sql.SQL:
+    """The same order of text as on servers that the lab starts (services.postgres_config)."""
+    if version_num >= 170000:
+        return sql.SQL("LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8' LOCALE 'C'")
+    if version_num >= 150000:
+        return sql.SQL("LOCALE_PROVIDER libc LOCALE 'C'")
+    return sql.SQL("LOCALE 'C'")
 
 
 def _ddl(template: LiteralString, *names: str) -> sql.Composed:

@@ -7,7 +7,7 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -87,10 +87,15 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     git_revision: str | None
     git_dirty: bool | None
     servers: dict[str, ServerFacts] = {}
+    lacks: tuple[str, ...] = ()
+    """What the servers do not have and figures depend on, a sentence each."""
 
 
-def capture(services: object | None = None) -> Environment:
-    """Look at this machine; ``services`` may carry ``postgres`` and ``redis`` servers."""
+def capture(services: object | None = None, lacks: Sequence[str] = ()) -> Environment:
+    """Look at this machine; ``services`` may carry ``postgres`` and ``redis`` servers.
+
+    ``lacks`` are sentences about those servers, from whoever knows them.
+    """
     revision, dirty = _git()
     usable = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
     count = os.cpu_count() or 1
@@ -113,6 +118,7 @@ def capture(services: object | None = None) -> Environment:
         git_revision=revision,
         git_dirty=dirty,
         servers=_servers(services),
+        lacks=tuple(lacks),
     )
 
 

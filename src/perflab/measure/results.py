@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from perflab.errors import PerflabError
+from perflab.files import read_document, write_document
 from perflab.measure.claims import Claim, Verdict, judge
 from perflab.measure.comparison import ArmFigures, Comparison
 from perflab.measure.metrics import METRICS, aa_of, estimate_of
@@ -155,38 +153,12 @@ def from_estimate(
 
 def write_results(path: Path, results: Iterable[Result]) -> None:
     """Write one notebook's results; a reader sees the old file or the new one, never half."""
-    encoded = msgspec.json.encode(ResultsFile(results=tuple(results)))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(msgspec.json.format(encoded, indent=2) + b"\n")
-        Path(partial).chmod(0o644)
-        Path(partial).replace(path)
-    except BaseException:
-        Path(partial).unlink(missing_ok=True)
-        raise
+    write_document(path, ResultsFile(results=tuple(results)))
 
 
 def read_results(path: Path) -> tuple[Result, ...]:
     """The results of one file; a ResultsError for another version or another kind of file."""
-    try:
-        raw: Any = msgspec.json.decode(path.read_bytes())
-    except OSError as error:
-        raise ResultsError(f"{path}: cannot be read ({error.strerror})") from None
-    except msgspec.DecodeError as error:
-        raise ResultsError(f"{path}: not valid JSON ({error}); delete it and run again") from None
-    if not isinstance(raw, dict) or raw.get("format") != "perflab-results":
-        raise ResultsError(f"{path}: is no file of perflab results")
-    if raw.get("version") != VERSION:
-        raise ResultsError(
-            f"{path}: version {raw.get('version')!r}, this perflab reads version {VERSION}; "
-            "run the notebook again or use the perflab that wrote it"
-        )
-    try:
-        return msgspec.convert(raw, ResultsFile).results
-    except msgspec.ValidationError as error:
-        raise ResultsError(f"{path}: {error}") from None
+    return read_document(path, ResultsFile, ResultsError).results
 
 
 def merge(results: Iterable[Result], *, force: bool = False) -> tuple[Result, ...]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable, Mapping
 
 import pandas as pd
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+
+from perflab.report.tables import NOT_ESTIMABLE
 
 _COLOURS: Mapping[str, str] = {
     "met": "green",
@@ -37,9 +39,5 @@ def print_scorecard(console: Console, card: pd.DataFrame) -> None:
 
 
 def _measured(row: Mapping[Hashable, object]) -> str:
-    value, lo, hi = (float(str(row[k])) for k in ("measured", "measured_lo", "measured_hi"))
-    if math.isnan(value):
-        return "not estimable"
-    if lo == hi:
-        return f"{value:,.4g} {row['unit']}"
-    return f"{value:,.4g} \\[{lo:,.4g}, {hi:,.4g}] {row['unit']}"
+    text = str(row["shown"])
+    return text if text == NOT_ESTIMABLE else f"{escape(text)} {row['unit']}"

@@ -33,6 +33,12 @@ def finish(axes: Axes, *, title: str, x: str, y: str) -> Figure:
     return figure
 
 
+def title_of(figure: Figure) -> str:
+    """What a figure says of itself, for those who cannot see it: its axes' titles."""
+    titles = (axes.get_title(loc="left") or axes.get_title() for axes in figure.axes)
+    return "; ".join(title for title in titles if title)
+
+
 _RC = {
     "axes.edgecolor": "#cccccc",
     "axes.labelcolor": "#333333",

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 from great_tables import GT, loc, style
 
+from perflab.errors import PerflabError
 from perflab.report.style import VERDICT
 
 NOT_ESTIMABLE = "not estimable"
@@ -90,13 +91,58 @@ def build(
     return Table(raw=frame, shown=shown, title=title, subtitle=subtitle, verdict=verdict)
 
 
+@dataclass(frozen=True)
+class Shown:
+    """A table as people saw it, read back from a run's folder."""
+
+    title: str
+    subtitle: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    @property
+    def numeric(self) -> tuple[bool, ...]:
+        """Which columns hold figures."""
+        columns = zip(*self.rows, strict=True) if self.rows else ((),) * len(self.header)
+        return tuple(_numeric(column) for column in columns)
+
+
+class TableError(PerflabError):
+    """A run's table cannot be read back."""
+
+
+def read_shown(path: Path) -> Shown:
+    """What ``Table.write`` left as Markdown; a TableError where it is something else."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TableError(f"{path}: cannot be read ({error})") from None
+    title, _, rest = text.partition("\n\n")
+    subtitle, _, body = ("", "", rest) if rest.startswith("| ") else rest.partition("\n\n")
+    lines = [_cells(line) for line in body.split("\n") if line]
+    widths = {len(line) for line in lines}
+    if len(lines) < 2 or len(widths) != 1 or not title.startswith("**"):
+        raise TableError(f"{path}: is no table that the lab wrote")
+    header, _rule, *rows = lines
+    return Shown(title.removeprefix("**").removesuffix("**"), subtitle, header, tuple(rows))
+
+
+def _cells(line: str) -> tuple[str, ...]:
+    cells = _DELIMITER.split(line)[1:-1]
+    return tuple(cell[1:-1].replace("\\|", "|") for cell in cells)
+
+
+_DELIMITER = re.compile(r"(?<!\\)\|")
+"""A bar in a cell has a backslash before it, a delimiter has a space."""
+
+
 def markdown(frame: pd.DataFrame) -> str:
     """A frame of texts in GitHub's Markdown."""
     header = [str(column) for column in frame.columns]
     rows = [[str(value) for value in row] for row in frame.itertuples(index=False)]
     lines = [header, ["---"] * len(header), *rows]
     return "".join(
-        "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in line) + " |\n"
+        "| " + " | ".join(" ".join(cell.splitlines()).replace("|", "\\|") for cell in line) + " |\n"
         for line in lines
     )
 
@@ -105,10 +151,13 @@ def _column(frame: pd.DataFrame, column: Column) -> list[str]:
     if not column.interval:
         return [_cell(value, column.digits) for value in frame[column.name]]
     ends = [frame[f"{column.name}{end}"] for end in ("", "_lo", "_hi")]
-    return [_interval(value, lo, hi, column.digits) for value, lo, hi in zip(*ends, strict=True)]
+    return [
+        interval_text(value, lo, hi, column.digits) for value, lo, hi in zip(*ends, strict=True)
+    ]
 
 
-def _interval(value: float, lo: float, hi: float, digits: int | None) -> str:
+def interval_text(value: float, lo: float, hi: float, digits: int | None = None) -> str:
+    """A figure with its interval as people read it: ``95.9 [94.2, 97.2]``."""
     if math.isnan(value):
         return NOT_ESTIMABLE
     if lo == hi:  # a count
@@ -130,6 +179,6 @@ def _slug(text: str) -> str:
     return "-".join(re.findall(r"[a-z]+", text.lower())) or "table"
 
 
-def _numeric(cells: pd.Series[str]) -> bool:
+def _numeric(cells: Sequence[str] | pd.Series[str]) -> bool:
     """True where every cell begins like a number."""
     return len(cells) > 0 and all(str(v)[:1].isdigit() or str(v)[:1] in "-–≥" for v in cells)

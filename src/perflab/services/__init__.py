@@ -1,7 +1,8 @@
 """Servers for the lab: PostgreSQL and Redis, started, found, shared and cleaned up."""
 
+from perflab.services.embedded.kept import CACHE_LIMIT_BYTES, databases_dir, folder_bytes
 from perflab.services.errors import RungUnavailable, ServiceError
-from perflab.services.kept import CACHE_LIMIT_BYTES, databases_dir, folder_bytes
+from perflab.services.features import lacks
 from perflab.services.ladder import Services, attach_services, open_services, probe
 from perflab.services.probe import Probe
 from perflab.services.servers import Postgres, PostgresSettings, Redis, Rung
@@ -19,6 +20,7 @@ __all__ = [
     "attach_services",
     "databases_dir",
     "folder_bytes",
+    "lacks",
     "open_services",
     "probe",
 ]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import os
+import importlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Protocol, Self
+from typing import Literal, Protocol, Self, cast
 
-from perflab.services import embedded
+import msgspec
+
 from perflab.services.account import server_account
+from perflab.services.docker.place import uses_docker
 from perflab.services.errors import RungUnavailable, ServiceError
+from perflab.services.external import leftovers
 from perflab.services.home import Home, sweep
 from perflab.services.probe import Probe
 from perflab.services.servers import (
@@ -42,12 +45,11 @@ class RungModule(Protocol):
         """The service, started or found."""
 
 
-URL_ENV: dict[ServiceName, str] = {"postgres": "PERFLAB_POSTGRES_URL", "redis": "PERFLAB_REDIS_URL"}
 _SHARE_FILE = "share.json"
 RUNGS: tuple[Rung, ...] = ("url", "docker", "embedded")
 """From the user's own servers down to ours; ``auto`` takes the first that can."""
-_BUILT: Mapping[Rung, RungModule] = {"embedded": embedded}
-_ONLY_EMBEDDED = "this version of perflab has only the embedded rung"
+_FOLDERS: Mapping[Rung, str] = {"url": "external", "docker": "docker", "embedded": "embedded"}
+"""By name: Docker's client takes half a second to import, and most labs need none."""
 
 
 class Services:
@@ -97,9 +99,21 @@ class Services:
         self.close()
 
     def close(self) -> None:
-        """Stop the servers that this process started and remove their folder; idempotent."""
+        """Stop the servers that this process started and remove their folder; idempotent.
+
+        On servers of the user's own the lab's databases and keys are removed, and with Docker its
+        containers and volumes; a ServiceError says what could not be.
+        """
         self._closed = True
-        if self._home is not None:
+        if self._home is None:
+            return
+        try:
+            leftovers.clear(self._home.path, only_own=True)
+            if uses_docker(self._home.path):
+                from perflab.services.docker import leftovers as docker_leftovers
+
+                docker_leftovers.clear(self._home.path, only_own=True)
+        finally:
             self._home.close()
 
     def share(self) -> Path:
@@ -162,35 +176,48 @@ def probe() -> tuple[Probe, ...]:
     return tuple(_probe(name, rung) for name in SERVICE_NAMES for rung in RUNGS)
 
 
+def _module(rung: Rung) -> RungModule:
+    return cast(RungModule, importlib.import_module(f"perflab.services.{_FOLDERS[rung]}.rung"))
+
+
 def _probe(service: ServiceName, rung: Rung) -> Probe:
-    if rung in _BUILT:
-        return _BUILT[rung].available(service)
-    variable = URL_ENV[service]
-    if rung != "url":
-        return Probe(service, rung, reason="not part of this version")
-    if not os.environ.get(variable):
-        return Probe(service, rung, reason=f"{variable} not set")
-    advice = f"unset {variable}, or choose the rung embedded, to let the lab start a server"
-    return Probe(service, rung, reason=f"{variable} is set, but {_ONLY_EMBEDDED}", advice=advice)
+    return _module(rung).available(service)
 
 
 def _choose(service: ServiceName, wanted: Rung | Literal["auto"]) -> tuple[RungModule, str]:
     """The rung that serves, and the line that says why; a RungUnavailable if none can.
 
-    A server of the user's own is never passed over in silence.
+    What the rung has to fetch first is here when this returns. A server of the user's own is never
+    passed over in silence.
     """
     if wanted == "auto":
-        probes = [_probe(service, rung) for rung in RUNGS]
-        refused = next((probe for probe in probes if probe.advice and probe.rung == "url"), None)
-        chosen = refused or next((probe for probe in probes if probe.available), probes[-1])
+        probes = []
+        for rung in RUNGS:
+            probes.append(chosen := _ready(_probe(service, rung), asked=False))
+            if chosen.available or chosen.insists:
+                break
     elif wanted in RUNGS:
-        probes = [chosen := _probe(service, wanted)]
-        if wanted not in _BUILT:
-            raise RungUnavailable(f"{service}: {_ONLY_EMBEDDED}; choose auto or embedded")
+        probes = [chosen := _ready(_probe(service, wanted), asked=True)]
     else:
         raise ServiceError(f"services={wanted!r} is unknown; choose auto, {', '.join(RUNGS)}")
     if not chosen.available:
         raise RungUnavailable(f"{service}: {chosen.reason}; {chosen.advice}")
     others = [f"{probe.rung}: {probe.reason}" for probe in probes if not probe.available]
     line = f"{service}: {chosen.rung} ({chosen.reason})"
-    return _BUILT[chosen.rung], "; ".join((line, *others))
+    return _module(chosen.rung), "; ".join((line, *others))
+
+
+def _ready(found: Probe, *, asked: bool) -> Probe:
+    """The probe once the image that it misses has been fetched; one asked for is always tried."""
+    if not found.missing or not (asked or found.available):
+        return found
+    from perflab.services.docker.images import fetch
+
+    try:
+        fetch(found.missing, asked=asked)
+    except RungUnavailable as error:
+        reason, _, advice = str(error).rpartition("; ")
+        return msgspec.structs.replace(found, available=False, reason=reason, advice=advice)
+    return msgspec.structs.replace(
+        found, available=True, reason=f"image {found.missing}, just pulled"
+    )

@@ -35,19 +35,23 @@ _SHM = Path("/dev/shm")  # noqa: S108 - its size is looked at, nothing is writte
 
 
 def initdb_options(server_version_num: int) -> list[str]:
-    """How data folders are made: the same encoding and order of text on every machine.
+    """How the data folders of the embedded rung are made."""
+    options = [f"--username={ROLE}", "--auth-local=peer", "--auth-host=reject"]
+    # the folder is copied and synced afterwards
+    return [*options, "--no-sync", *text_options(server_version_num)]
+
+
+def text_options(server_version_num: int) -> list[str]:
+    """initdb's options for the same encoding and order of text on every machine.
 
     Code-point order everywhere, so that a query plan depends on no machine's locale. From 17 on
     the built-in C.UTF-8, which knows upper and lower case beyond ASCII.
     """
-    options = [f"--username={ROLE}", "--encoding=UTF8", "--auth-local=peer", "--auth-host=reject"]
-    # the folder is copied and synced afterwards
-    options.append("--no-sync")
     if server_version_num >= 170000:
-        options += ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+        locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
     else:
-        options.append("--no-locale")
-    return options
+        locale = ["--no-locale"]
+    return ["--encoding=UTF8", *locale]
 
 
 def lab_settings(wanted: PostgresSettings, library_folder: Path | None) -> dict[str, str]:

@@ -17,3 +17,7 @@ class Probe(msgspec.Struct, frozen=True):
     path: str = ""
     reason: str = ""
     advice: str = ""
+    insists: bool = False
+    """Whether the user named this rung's server, so that ``auto`` never passes over it."""
+    missing: str = ""
+    """The image that has to be fetched first; empty where nothing is missing."""

@@ -55,6 +55,11 @@ class PostgresAddress(msgspec.Struct, frozen=True):
     password: str
     settings: dict[str, str]
     prefix: str = "perflab_"
+    dbname: str = "postgres"
+    options: dict[str, str] = {}
+    """More parameters of libpq, by name; one of them can be a secret."""
+    mark: str = ""
+    """The comment that tells the lab's databases from others; empty where all are the lab's."""
 
     def __repr__(self) -> str:
         return f"PostgresAddress({self.rung}, {self.version}, {self.host}:{self.port})"
@@ -74,6 +79,9 @@ class RedisAddress(msgspec.Struct, frozen=True):
     host: str
     port: int
     password: str
+    prefix: str = "perflab:"
+    given: str = ""
+    """The user's own URL, password included; empty where the lab started the server."""
 
     def __repr__(self) -> str:
         return f"RedisAddress({self.rung}, {self.version}, {self.host}:{self.port})"
@@ -85,9 +93,15 @@ class RedisAddress(msgspec.Struct, frozen=True):
 class Postgres:
     """A running PostgreSQL."""
 
-    def __init__(self, address: PostgresAddress, control: PostgresControl | None = None) -> None:
+    def __init__(
+        self,
+        address: PostgresAddress,
+        control: PostgresControl | None = None,
+        holding: object = None,
+    ) -> None:
         self._address = address
         self._control = control
+        self._holding = holding  # the lab's folder lasts while its server is referred to
 
     def __repr__(self) -> str:
         return f"<Postgres {self.version} ({self.rung}) on {self.host}:{self.port}>"
@@ -139,7 +153,7 @@ class Postgres:
 
     @property
     def user(self) -> str:
-        """The superuser that the lab connects as."""
+        """The role that the lab connects as; a superuser where the lab owns the server."""
         return self._address.user
 
     @property
@@ -148,24 +162,35 @@ class Postgres:
         return self._address.prefix
 
     @property
+    def mark(self) -> str:
+        """The comment to put on each of the lab's own databases; empty where none is needed."""
+        return self._address.mark
+
+    @property
     def settings(self) -> Mapping[str, str]:
-        """The settings that the rung gave the server beyond its defaults; never a secret."""
+        """The settings that differ from the server's defaults; never a secret."""
         return MappingProxyType(self._address.settings)
 
-    def conninfo(self, dbname: str = "postgres") -> str:
-        """A libpq connection string for ``psycopg.connect``, password included."""
+    def conninfo(self, dbname: str = "") -> str:
+        """A libpq connection string for ``psycopg.connect``, password included.
+
+        Without a name it leads to the database that is there anyway, for administration.
+        """
         from psycopg.conninfo import make_conninfo
 
+        # Over loopback neither is of use, and asking for them costs round trips.
+        plain = {"sslmode": "disable", "gssencmode": "disable"} if self.owned else {}
+        # By its name the lab's sessions are known on a server that has others. Without an encoding
+        # text from a database of SQL_ASCII would be bytes.
+        own = {} if self.owned else {"application_name": self.prefix, "client_encoding": "UTF8"}
+        parts = {"connect_timeout": "10"} | plain | self._address.options | own
         return make_conninfo(
             host=self.host,
             port=self.port,
             user=self.user,
-            password=self._address.password,
-            dbname=dbname,
-            # Over loopback neither is of use, and asking for them costs round trips.
-            sslmode="disable" if self.owned else None,
-            gssencmode="disable" if self.owned else None,
-            connect_timeout=10,
+            password=self._address.password or None,
+            dbname=dbname or self._address.dbname,
+            **parts,
         )
 
     def restart(self, mode: RestartMode = "fast") -> None:
@@ -192,9 +217,15 @@ class Postgres:
 class Redis:
     """A running Redis or Valkey."""
 
-    def __init__(self, address: RedisAddress, control: RedisControl | None = None) -> None:
+    def __init__(
+        self,
+        address: RedisAddress,
+        control: RedisControl | None = None,
+        holding: object = None,
+    ) -> None:
         self._address = address
         self._control = control
+        self._holding = holding  # the lab's folder lasts while its server is referred to
 
     def __repr__(self) -> str:
         return f"<Redis {self.flavour} {self.version} ({self.rung}) on {self.host}:{self.port}>"
@@ -239,9 +270,14 @@ class Redis:
         """The port it listens on; a restart keeps it."""
         return self._address.port
 
+    @property
+    def prefix(self) -> str:
+        """With what the lab's own keys begin."""
+        return self._address.prefix
+
     def url(self) -> str:
-        """A ``redis://`` URL, password included."""
-        return f"redis://:{self._address.password}@{self.host}:{self.port}/0"
+        """A URL for ``redis.Redis.from_url``, password included."""
+        return self._address.given or f"redis://:{self._address.password}@{self.host}:{self.port}/0"
 
     def restart(self) -> None:
         """Stop the server and start it again, empty, on the same port."""

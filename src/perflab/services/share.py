@@ -5,15 +5,25 @@ from __future__ import annotations
 import os
 import secrets
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
+from perflab.services.docker.place import ContainerSite
+from perflab.services.embedded.postgres import EmbeddedPostgres, PostgresSite
+from perflab.services.embedded.redis import EmbeddedRedis, RedisSite
 from perflab.services.errors import ServiceError
-from perflab.services.postgres import EmbeddedPostgres, PostgresSite
-from perflab.services.redis import EmbeddedRedis, RedisSite
-from perflab.services.servers import Postgres, PostgresAddress, Redis, RedisAddress
+from perflab.services.servers import (
+    Postgres,
+    PostgresAddress,
+    PostgresControl,
+    Redis,
+    RedisAddress,
+    RedisControl,
+)
 
 _VERSION = 1
+Site = TypeVar("Site", PostgresSite, RedisSite, ContainerSite)
 
 
 class Shared(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -23,8 +33,10 @@ class Shared(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     notes: tuple[str, ...]
     postgres: PostgresAddress | None = None
     postgres_site: PostgresSite | None = None
+    postgres_container: ContainerSite | None = None
     redis: RedisAddress | None = None
     redis_site: RedisSite | None = None
+    redis_container: ContainerSite | None = None
 
 
 def write_share(
@@ -35,9 +47,11 @@ def write_share(
         version=_VERSION,
         notes=notes,
         postgres=postgres.address if postgres else None,
-        postgres_site=_postgres_site(postgres),
+        postgres_site=_site(postgres, PostgresSite),
+        postgres_container=_site(postgres, ContainerSite),
         redis=redis.address if redis else None,
-        redis_site=_redis_site(redis),
+        redis_site=_site(redis, RedisSite),
+        redis_container=_site(redis, ContainerSite),
     )
     partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -63,20 +77,29 @@ def read_share(path: Path) -> tuple[Postgres | None, Redis | None, tuple[str, ..
         raise ServiceError(f"{path} was not written by this version of perflab")
     postgres = redis = None
     if shared.postgres:
-        site = shared.postgres_site
-        postgres = Postgres(shared.postgres, EmbeddedPostgres(site) if site else None)
+        postgres = Postgres(shared.postgres, _postgres_control(shared, shared.postgres.password))
     if shared.redis:
-        place = shared.redis_site
-        control = EmbeddedRedis(place, shared.redis.password) if place else None
-        redis = Redis(shared.redis, control)
+        redis = Redis(shared.redis, _redis_control(shared, shared.redis.password))
     return postgres, redis, shared.notes
 
 
-def _postgres_site(postgres: Postgres | None) -> PostgresSite | None:
-    control = postgres.control if postgres else None
-    return control.site if isinstance(control, EmbeddedPostgres) else None
+def _postgres_control(shared: Shared, password: str) -> PostgresControl | None:
+    if shared.postgres_container:
+        from perflab.services.docker.servers import DockerPostgres
+
+        return DockerPostgres(shared.postgres_container, password)
+    return EmbeddedPostgres(shared.postgres_site) if shared.postgres_site else None
 
 
-def _redis_site(redis: Redis | None) -> RedisSite | None:
-    control = redis.control if redis else None
-    return control.site if isinstance(control, EmbeddedRedis) else None
+def _redis_control(shared: Shared, password: str) -> RedisControl | None:
+    if shared.redis_container:
+        from perflab.services.docker.servers import DockerRedis
+
+        return DockerRedis(shared.redis_container, password)
+    return EmbeddedRedis(shared.redis_site, password) if shared.redis_site else None
+
+
+def _site(server: Postgres | Redis | None, kind: type[Site]) -> Site | None:
+    """Where a server lives, if it lives in such a place."""
+    site = getattr(server.control, "site", None) if server else None
+    return site if isinstance(site, kind) else None

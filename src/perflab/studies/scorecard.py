@@ -10,12 +10,12 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from perflab.errors import ParameterError
 from perflab.measure.claims import Claim, Claims
 from perflab.measure.results import Newest, Result, newest_per_claim, read_results
 from perflab.paths import runs_dir
 from perflab.report import plots
-from perflab.report.tables import Column, Table, build
+from perflab.report.tables import Column, Table, build, interval_text
+from perflab.runs import NEWEST, find_run
 from perflab.studies.frames import triple
 
 NOT_YET = "not measured yet"
@@ -31,8 +31,8 @@ def find_results(
     ``newest`` looks at all runs of this machine and profile, and at ``current``, the run in
     progress, wherever it lies. A ParameterError names a run that does not exist.
     """
-    run = os.environ.get(DEFAULT_RUN_VARIABLE, run) if run == "newest" else run
-    if run == "newest":
+    run = os.environ.get(DEFAULT_RUN_VARIABLE, run) if run == NEWEST else run
+    if run == NEWEST:
         everywhere = [runs_dir(), *([current.parent] if current else [])]
         found: dict[str, Result] = {}
         skipped: list[str] = []
@@ -43,12 +43,8 @@ def find_results(
                 if claim not in found or found[claim].recorded_at <= result.recorded_at:
                     found[claim] = result
         return Newest(found, tuple(skipped))
-    named = next((p for p in (Path(run), runs_dir() / run) if (p / "results").is_dir()), None)
-    if named is None:
-        raise ParameterError(
-            f"run={run!r}: no run of that name or folder; runs are in {runs_dir()}"
-        )
-    results = [r for p in sorted(named.glob("results/*.json")) for r in read_results(p)]
+    named = find_run(run)
+    results = [r for p in named.files("results", "json") for r in read_results(p)]
     return Newest({r.claim: r for r in results if r.claim}, ())
 
 
@@ -72,15 +68,20 @@ def _row(claim: Claim, result: Result | None) -> dict[str, object]:
         return {
             **found,
             **dict.fromkeys(("measured", "measured_lo", "measured_hi"), float("nan")),
+            "shown": "–",
             "unit": claim.unit,
             "verdict": NOT_YET,
             "reason": "",
             "notebook": claim.notebook,
             "run": "",
         }
+    measured = triple("measured", result.value)
     return {
         **found,
-        **triple("measured", result.value),
+        **measured,
+        "shown": interval_text(
+            measured["measured"], measured["measured_lo"], measured["measured_hi"]
+        ),
         "unit": result.unit,
         "verdict": result.verdict.word,
         "reason": result.verdict.reason,
@@ -116,7 +117,7 @@ def not_figures(claims: Claims) -> Table:
     return build(frame, columns, title="Not figures")
 
 
-_MEASURED = Column("measured", "measured", interval=True)
+_MEASURED = Column("shown", "measured")
 
 
 def summary_table(card: pd.DataFrame) -> Table:

@@ -1,6 +1,7 @@
 """The database study: what 01_database measures, in the order in which it shows it."""
 
-from perflab.studies.database.arms import Arms, make_arms
+from perflab.studies.database.arms import Arms
+from perflab.studies.database.choice import choose_subject
 from perflab.studies.database.connections import (
     judge_pool,
     measure_connections,
@@ -8,16 +9,10 @@ from perflab.studies.database.connections import (
     survive_restart,
 )
 from perflab.studies.database.improvement import explain_queries, guarded_improvement
+from perflab.studies.database.intro import claimed_frame, describe, indexes_used
 from perflab.studies.database.paging import measure_paging
 from perflab.studies.database.scaling import measure_scaling
 from perflab.studies.database.selectivity import measure_selectivity
-from perflab.studies.database.subjects import (
-    catalogue_frame,
-    claimed_frame,
-    describe,
-    indexes_used,
-    row_frame,
-)
 from perflab.studies.database.throughput import measure_throughput
 from perflab.studies.database.verdicts import judge_improvement, judge_indexes
 from perflab.studies.database.views import (
@@ -41,6 +36,7 @@ from perflab.studies.database.views import (
     throughput_table,
     users_table,
     verdict_plot,
+    verdict_table,
     writes_plot,
     writes_table,
 )
@@ -48,7 +44,7 @@ from perflab.studies.database.writes import measure_planning, measure_writes
 
 __all__ = [
     "Arms",
-    "catalogue_frame",
+    "choose_subject",
     "claimed_frame",
     "connections_table",
     "describe",
@@ -61,7 +57,6 @@ __all__ = [
     "judge_improvement",
     "judge_indexes",
     "judge_pool",
-    "make_arms",
     "measure_connections",
     "measure_paging",
     "measure_planning",
@@ -78,7 +73,6 @@ __all__ = [
     "plans_table",
     "query_plot",
     "query_table",
-    "row_frame",
     "scaling_plot",
     "scaling_table",
     "share_pool",
@@ -88,6 +82,7 @@ __all__ = [
     "throughput_table",
     "users_table",
     "verdict_plot",
+    "verdict_table",
     "writes_plot",
     "writes_table",
 ]

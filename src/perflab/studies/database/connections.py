@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,21 +27,26 @@ from perflab.measure.statistics import exact
 from perflab.profiles import DatabaseSizes
 from perflab.progress import Step
 from perflab.services import Postgres
+from perflab.services.proxy import Proxy, postgres_proxy
 from perflab.studies.database.arms import Arms
 from perflab.studies.database.contrast import run_contrast
+from perflab.studies.database.own_tables import LOOKUP
 from perflab.studies.database.verdicts import judge_counts
 from perflab.studies.frames import comparison_row
 
 T = TypeVar("T")
 
-QUERY = "SELECT id, title FROM tasks WHERE id = %(id)s"
 CALLERS = 50
 POOL_MAX = 10
 """The plan's pool."""
 CALLS = 40
 """Queries of each caller."""
 BEFORE_S, AFTER_S = 1.0, 1.0
-"""How long readers and writers run before the crash, and after the server is back."""
+"""How long readers and writers run before the outage, and after the server is back."""
+AWAY_S = 1.0
+"""How long a proxy keeps everybody away from a server that must not be stopped."""
+RESTARTED = "the server was stopped as in a crash and started again"
+CUT = "connections were cut and refused by a proxy; the server itself never stopped"
 _PAUSE_S = 0.01
 
 
@@ -61,11 +66,11 @@ def measure_connections(
 
         def connect(_session: Session, _operation: Operation, params: Params) -> int:
             with psycopg.connect(arms.after, autocommit=True) as conn:
-                return len(conn.execute(QUERY, params).fetchall())
+                return len(conn.execute(LOOKUP, params).fetchall())
 
         def pooled(_session: Session, _operation: Operation, params: Params) -> int:
             with pool.connection() as conn:
-                return len(conn.execute(QUERY, params).fetchall())
+                return len(conn.execute(LOOKUP, params).fetchall())
 
         samples = run_contrast(
             (arms.after, arms.after, arms.after),
@@ -153,10 +158,10 @@ def judge_pool(claims: Claims, sharing: Sharing, origin: Origin) -> list[Result]
 
 @dataclass(frozen=True)
 class Outage:
-    """What readers and writers saw of a restart."""
+    """What readers and writers saw of an outage."""
 
-    ran: bool
-    reason: str
+    cause: str
+    """``RESTARTED`` or ``CUT``."""
     calls: pd.DataFrame
     """One row a call: at_s, ms, kind."""
     outages: tuple[tuple[float, float], ...]
@@ -167,25 +172,32 @@ class Outage:
     applied_once: int
     lost: int
     applied_twice: int
-    stats: PoolStats | None
+    stats: PoolStats
 
 
 def survive_restart(arms: Arms, postgres: Postgres) -> Outage:
     """Readers and writers through a crash and restart of the server.
 
-    Only where the lab owns the server; elsewhere the outage says that it was not run and why.
+    Where the server is not the lab's, it stays up, and a proxy in front of it breaks every
+    connection and refuses new ones for a while.
     """
-    if not postgres.owned:
-        reason = (
-            f"not run: the server came from the rung {postgres.rung}, which the lab never restarts"
-        )
-        empty = pd.DataFrame(columns=["at_s", "ms", "kind"])
-        return Outage(False, reason, empty, (), 0, 0, 0, 0, 0, 0, None)
     with psycopg.connect(arms.after, autocommit=True) as conn:
         conn.execute("CREATE TABLE IF NOT EXISTS outage_writes (id bigint NOT NULL)")
         conn.execute("TRUNCATE outage_writes")
     with _quiet("psycopg.pool", "stamina"):
-        return in_own_loop(_survive(arms.after, postgres))
+        if postgres.owned:
+            return in_own_loop(
+                _survive(arms.after, RESTARTED, lambda: postgres.restart("immediate"))
+            )
+        with postgres_proxy(arms.after) as (proxy, conninfo):
+            return in_own_loop(_survive(conninfo, CUT, lambda: _keep_away(proxy)))
+
+
+def _keep_away(proxy: Proxy) -> None:
+    proxy.refuse()
+    proxy.cut()
+    time.sleep(AWAY_S)
+    proxy.resume()
 
 
 @contextmanager
@@ -201,7 +213,7 @@ def _quiet(*loggers: str) -> Iterator[None]:
             logging.getLogger(name).setLevel(level)
 
 
-async def _survive(conninfo: str, postgres: Postgres) -> Outage:
+async def _survive(conninfo: str, cause: str, strike: Callable[[], None]) -> Outage:
     calls: list[tuple[float, float, str]] = []
     acknowledged: list[int] = []
     failed = {"read": 0, "write": 0}
@@ -211,7 +223,7 @@ async def _survive(conninfo: str, postgres: Postgres) -> Outage:
 
     async def reader(pool: Pool, rng: np.random.Generator) -> None:
         async def lookup(conn: psycopg.AsyncConnection) -> None:
-            await conn.execute(QUERY, {"id": int(rng.integers(1, 1000))})
+            await conn.execute(LOOKUP, {"id": int(rng.integers(1, 1000))})
 
         while not over.is_set():
             sent = time.perf_counter()
@@ -242,7 +254,7 @@ async def _survive(conninfo: str, postgres: Postgres) -> Outage:
     async def crash() -> None:
         await asyncio.sleep(BEFORE_S)
         down = time.perf_counter() - started
-        await asyncio.to_thread(postgres.restart, "immediate")
+        await asyncio.to_thread(strike)
         outage.append((down, time.perf_counter() - started))
         await asyncio.sleep(AFTER_S)
         over.set()
@@ -257,8 +269,7 @@ async def _survive(conninfo: str, postgres: Postgres) -> Outage:
         stats = pool.stats()
     applied = await _applied(conninfo)
     return Outage(
-        ran=True,
-        reason="",
+        cause=cause,
         calls=pd.DataFrame(calls, columns=["at_s", "ms", "kind"]),
         outages=tuple(outage),
         failed_reads=failed["read"],

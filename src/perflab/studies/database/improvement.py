@@ -1,8 +1,8 @@
-"""The plan's table: every query of the workload before and after the index catalogue."""
+"""The main experiment: every query of the mix before and after."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,14 +17,12 @@ from perflab.measure.experiment import Operation, Params
 from perflab.measure.samples import Samples
 from perflab.profiles import DatabaseSizes
 from perflab.progress import Step
-from perflab.schema.population import Population
-from perflab.schema.queries import QUERIES, Query
-from perflab.studies.database.arms import Arms
+from perflab.studies.database.arms import Arms, Question
 from perflab.studies.database.contrast import run_contrast
 from perflab.studies.frames import comparison_frame
 
-CLAIMED = ("tasks", "habits", "analytics", "profile")
-"""The categories of the plan's table; the workload has others beside them."""
+ALL = "all"
+"""What a claim calls the mix of all queries."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +34,23 @@ class Improvement:
     by_category: dict[str, Comparison]
     overall: Comparison
     """The equal-weight mix of all queries."""
+    claimed: tuple[str, ...]
+    """The categories that the claims speak of."""
+    stated: Mapping[str, str]
+    """By claim id what it is about, where the id does not say so; see ``Arms.about``."""
+
+    def about(self, claim_id: str) -> Comparison | None:
+        """What a claim is about: as stated, else the category (or ``all``) in ``area.category.*``.
+
+        None where that is nothing of this experiment.
+        """
+        kind, _, name = self.stated.get(claim_id, "").partition(":")
+        if kind == "query":
+            return self.by_query[name]
+        if not kind:
+            name = subject_of(claim_id)
+            kind = name if name == ALL else "category"
+        return self.overall if kind == ALL else self.by_category.get(name)
 
     def categories(self) -> pd.DataFrame:
         """One row a category, then one for all queries together."""
@@ -44,21 +59,17 @@ class Improvement:
     def queries(self, statistic: Statistic = "mean") -> pd.DataFrame:
         """One row a query."""
         frame = comparison_frame(self.by_query, "query", statistic)
-        frame.insert(0, "category", [q.category for q in QUERIES if q.name in self.by_query])
+        frame.insert(0, "category", list(self.samples.groups))
         return frame
 
     def selectivities(self) -> pd.DataFrame:
         """One row a selectivity of the parameters, over the claimed categories."""
         found: dict[str, Comparison] = {
-            label: compare(self.samples, groups=CLAIMED, selectivities=[label])
+            label: compare(self.samples, groups=self.claimed, selectivities=[label])
             for label in ("light", "typical", "heavy")
             if label in self.samples.selectivities
         }
         return comparison_frame(found, "users")
-
-
-MIX = tuple(query for query in QUERIES if query.index)
-"""Every query that an index of the catalogue serves."""
 
 
 def guarded_improvement(
@@ -78,12 +89,13 @@ def measure_improvement(
     sizes: DatabaseSizes,
     seed: int,
     step: Step | None = None,
-    queries: Sequence[Query] = MIX,
+    questions: Sequence[Question] = (),
     *,
     cold_buffers: bool = False,
 ) -> Improvement:
-    """Run the workload in both arms, interleaved, with an A/A control."""
-    statements = {query.name: query.sql for query in queries}
+    """Ask ``questions`` (all of the mix) in both arms, interleaved, with an A/A control."""
+    asked = questions or arms.timed
+    statements = {question.name: question.sql for question in asked}
 
     def call(session: Session, operation: Operation, params: Params) -> int:
         return session.run(statements[operation.name], params)
@@ -91,7 +103,7 @@ def measure_improvement(
     samples = run_contrast(
         arms.conninfos,
         call,
-        [_operation(query, arms.population) for query in queries],
+        [Operation(q.name, q.category, q.draw) for q in asked],
         rounds=sizes.rounds,
         calls=sizes.calls,
         warmup=sizes.warmup,
@@ -100,22 +112,23 @@ def measure_improvement(
         cold_buffers=cold_buffers,
         step=step,
     )
-    categories = list(dict.fromkeys(q.category for q in queries))
+    categories = list(dict.fromkeys(q.category for q in asked))
     return Improvement(
         samples=samples,
-        by_query={q.name: compare(samples, operations=[q.name]) for q in queries},
+        by_query={q.name: compare(samples, operations=[q.name]) for q in asked},
         by_category={c: compare(samples, groups=[c]) for c in categories},
         overall=compare(samples),
+        claimed=tuple(dict.fromkeys(q.category for q in asked if q.claimed)),
+        stated=arms.about,
     )
 
 
-def _operation(query: Query, population: Population) -> Operation:
-    return Operation(query.name, query.category, lambda rng: query.draw(rng, population))
+def subject_of(claim_id: str) -> str:
+    """``tasks`` of ``database.tasks.improvement``."""
+    return [*claim_id.split("."), ""][1]
 
 
-def explain_queries(
-    arms: Arms, seed: int, queries: Sequence[Query] = QUERIES
-) -> dict[str, tuple[Plan, Plan]]:
+def explain_queries(arms: Arms, seed: int) -> dict[str, tuple[Plan, Plan]]:
     """Each query's plan in both arms with the same parameters, outside the timing."""
     rng = np.random.default_rng(seed)
     plans = {}
@@ -123,8 +136,8 @@ def explain_queries(
         psycopg.connect(arms.before, autocommit=True) as before,
         psycopg.connect(arms.after, autocommit=True) as after,
     ):
-        for query in queries:
-            params = query.draw(rng, arms.population).params
+        for query in arms.questions:
+            params = query.draw(rng).params
             for conn in (before, after):
                 explain(conn, query.sql, params)  # once more below: plans of warm buffers
             plans[query.name] = (

@@ -11,7 +11,7 @@ from perflab.measure.comparison import compare
 from perflab.measure.experiment import Operation, Params
 from perflab.profiles import DatabaseSizes
 from perflab.progress import Step
-from perflab.studies.database.arms import Arms
+from perflab.studies.database.arms import LabArms, needs_lab_schema
 from perflab.studies.database.contrast import always, run_contrast
 from perflab.studies.frames import comparison_row
 
@@ -19,8 +19,9 @@ PAGE_ROWS = 20
 DEPTHS = (1, 10, 100, 1_000, 5_000)
 
 
+@needs_lab_schema("pages ever deeper")
 def measure_paging(
-    arms: Arms, sizes: DatabaseSizes, seed: int, step: Step | None = None
+    arms: LabArms, sizes: DatabaseSizes, seed: int, step: Step | None = None
 ) -> pd.DataFrame:
     """One row a depth; *before* is OFFSET, *after* keyset, both on the indexed database."""
     with psycopg.connect(arms.after) as conn:

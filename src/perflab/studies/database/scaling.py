@@ -9,40 +9,42 @@ from collections.abc import Collection, Mapping
 import msgspec
 import pandas as pd
 
-from perflab.datasets import Datasets
 from perflab.measure.comparison import Comparison
-from perflab.parameters import PlanCacheMode
 from perflab.profiles import DatabaseSizes
 from perflab.progress import Step
-from perflab.schema.queries import QUERIES
-from perflab.studies.database.arms import Arms, make_arms
-from perflab.studies.database.improvement import CLAIMED, Improvement, measure_improvement
+from perflab.studies.database.application import make_lab_arms
+from perflab.studies.database.arms import LabArms, needs_lab_schema
+from perflab.studies.database.improvement import Improvement, measure_improvement
 from perflab.studies.frames import comparison_row
 
 
+@needs_lab_schema("improvement against table size")
 def measure_scaling(
-    datasets: Datasets,
+    largest: LabArms,
+    improvement: Improvement,
     sizes: DatabaseSizes,
-    largest: tuple[Arms, Improvement],
     *,
     seed: int,
     without: Collection[str] = (),
-    plan_cache_mode: PlanCacheMode = "force_custom_plan",
     step: Step | None = None,
 ) -> pd.DataFrame:
     """The claimed categories at each of the profile's sizes; the largest is already measured.
 
     Columns: users, rows, category and those of a comparison's row.
     """
-    queries = [q for q in QUERIES if q.category in CLAIMED]
-    found: list[tuple[Arms, dict[str, Comparison]]] = []
+    found: list[tuple[LabArms, dict[str, Comparison]]] = []
     once = msgspec.structs.replace(sizes, calls=1)  # the curve needs means only
     for users in sizes.scaling_users:
-        arms = make_arms(
-            datasets, users=users, without=without, plan_cache_mode=plan_cache_mode, step=step
+        arms = make_lab_arms(
+            largest.datasets,
+            users=users,
+            without=without,
+            plan_cache_mode=largest.plan_cache_mode,
+            step=step,
         )
-        found.append((arms, measure_improvement(arms, once, seed, step, queries).by_category))
-    found.append((largest[0], largest[1].by_category))
+        smaller = measure_improvement(arms, once, seed, step, arms.claimed)
+        found.append((arms, smaller.by_category))
+    found.append((largest, improvement.by_category))
     return pd.DataFrame(
         [
             {
@@ -52,7 +54,7 @@ def measure_scaling(
                 **comparison_row(by_category[category]),
             }
             for arms, by_category in found
-            for category in CLAIMED
+            for category in improvement.claimed
         ]
     )
 

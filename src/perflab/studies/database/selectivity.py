@@ -12,7 +12,7 @@ from perflab.measure.experiment import Operation, Params
 from perflab.profiles import DatabaseSizes
 from perflab.progress import Step
 from perflab.schema.queries import QUERIES
-from perflab.studies.database.arms import Arms
+from perflab.studies.database.arms import LabArms, needs_lab_schema
 from perflab.studies.database.contrast import always, run_contrast
 from perflab.studies.frames import comparison_row
 
@@ -24,8 +24,9 @@ SQL = "SELECT sum(amount) FROM habit_entries WHERE habit_id <= %(last)s"
 """``amount`` is in no index, so each row that matches is fetched from the table."""
 
 
+@needs_lab_schema("filtering by selectivity")
 def measure_selectivity(
-    arms: Arms, sizes: DatabaseSizes, seed: int, step: Step | None = None
+    arms: LabArms, sizes: DatabaseSizes, seed: int, step: Step | None = None
 ) -> pd.DataFrame:
     """The same filter at ever larger shares; one row a share, with the plan chosen after."""
     last = {_label(share): max(1, round(share * _habits(arms.before))) for share in SHARES}

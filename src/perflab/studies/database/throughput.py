@@ -10,14 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import psycopg
+from psycopg.types.numeric import Int8Dumper
 
 from perflab.measure.statistics import mean_of_repetitions
 from perflab.profiles import DatabaseSizes
 from perflab.progress import Step
-from perflab.schema.queries import QUERIES
 from perflab.studies.database.arms import Arms
 from perflab.studies.database.connections import in_own_loop
-from perflab.studies.database.improvement import CLAIMED
 from perflab.studies.frames import triple
 
 SATURATED = 0.9
@@ -94,20 +93,21 @@ async def _measure(
 
 
 def _draw(arms: Arms, rng: np.random.Generator) -> list[tuple[str, dict[str, object]]]:
-    queries = [q for q in QUERIES if q.category in CLAIMED]
-    picked = rng.integers(len(queries), size=_DRAWN)
-    return [(queries[n].sql, dict(queries[n].draw(rng, arms.population).params)) for n in picked]
+    picked = rng.integers(len(arms.claimed), size=_DRAWN)
+    return [(arms.claimed[n].sql, dict(arms.claimed[n].draw(rng).params)) for n in picked]
 
 
 async def _connect(
     conninfo: str, count: int, plan_cache_mode: str
 ) -> list[psycopg.AsyncConnection]:
-    return [
-        await psycopg.AsyncConnection.connect(
+    connections = []
+    for _ in range(count):
+        conn = await psycopg.AsyncConnection.connect(
             conninfo, autocommit=True, options=f"-c plan_cache_mode={plan_cache_mode}"
         )
-        for _ in range(count)
-    ]
+        conn.adapters.register_dumper(int, Int8Dumper)  # as in a Session: one plan a statement
+        connections.append(conn)
+    return connections
 
 
 async def _cell(

@@ -12,28 +12,37 @@ from perflab.measure.metrics import METRICS
 from perflab.measure.results import Origin, Result, from_comparison, from_estimate
 from perflab.measure.statistics import Estimate, exact
 from perflab.schema.indexes import CATALOGUE
-from perflab.studies.database.improvement import Improvement
+from perflab.studies.database.improvement import Improvement, subject_of
 from perflab.studies.frames import triple
 
 NOTEBOOK = "01_database"
+QUERY_METRICS = ("mean_reduction_percent", "median_reduction_percent")
+"""What is recorded of every query, claimed or not."""
+PAGE_BYTES = 8_192
+"""A page of PostgreSQL's buffers, unless the server was built with another size."""
 
 
 def judge_improvement(
     claims: Claims, improvement: Improvement, origin: Origin, warnings: Sequence[str] = ()
 ) -> list[Result]:
-    """Results of every claim ``database.<category>.*`` and ``database.all.*``, then each query's.
+    """Results of every claim that is about a part of the experiment, then each query's.
 
-    The claim's own metric decides what of the comparison is judged.
+    The claim's own metric decides what of the comparison is judged. A query has one result for
+    its mean and one for its median: the median varies less from run to run, so that ``perflab
+    compare`` sees smaller changes in it; the mean also holds the slow calls.
     """
-    comparisons = {**improvement.by_category, "all": improvement.overall}
     judged = [
-        from_comparison(origin, comparisons[_subject(claim)], claim=claim, warnings=warnings)
+        from_comparison(origin, comparison, claim=claim, warnings=warnings)
         for claim in claims.of(notebook=NOTEBOOK)
-        if _subject(claim) in comparisons and METRICS[claim.metric].kind != "value"
+        if METRICS[claim.metric].kind != "value"
+        and (comparison := improvement.about(claim.id)) is not None
     ]
     shown = [
-        from_comparison(origin, comparison, name=f"database.query.{name}", warnings=warnings)
+        from_comparison(
+            origin, comparison, name=f"database.query.{name}", metric=metric, warnings=warnings
+        )
         for name, comparison in improvement.by_query.items()
+        for metric in QUERY_METRICS
     ]
     return judged + shown
 
@@ -50,11 +59,26 @@ def judge_counts(claims: Claims, counts: Mapping[str, Estimate], origin: Origin)
 def judge_indexes(
     claims: Claims, plans: Mapping[str, tuple[Plan, Plan]], origin: Origin
 ) -> list[Result]:
-    """The claim about the number of indexes: only those that a query's plan uses count."""
+    """The claim about the number of indexes, then what each query's plan touches after.
+
+    Only indexes that a query's plan uses count. The buffers that a plan touches for the same
+    parameters over the same rows do not depend on the machine's mood, so that ``perflab
+    compare`` sees a lost index in them even where another one hides it from the clock.
+    """
     catalogue = {spec.name for spec in CATALOGUE}
     used = {name for _before, after in plans.values() for name in after.index_names}
     counts = {"database.indexes.count": exact(float(len(used & catalogue)))}
-    return judge_counts(claims, counts, origin)
+    touched = [
+        from_estimate(
+            origin,
+            exact(float(PAGE_BYTES * (after.shared_hit + after.shared_read))),
+            n=1,
+            name=f"database.buffers.{query}",
+            metric="size_bytes",
+        )
+        for query, (_before, after) in plans.items()
+    ]
+    return judge_counts(claims, counts, origin) + touched
 
 
 def verdict_frame(results: Iterable[Result], claims: Claims) -> pd.DataFrame:
@@ -67,7 +91,7 @@ def verdict_frame(results: Iterable[Result], claims: Claims) -> pd.DataFrame:
         rows.append(
             {
                 "claim": claim.id,
-                "row": claim.row or f"{_subject(claim)} queries",
+                "row": claim.row or f"{subject_of(claim.id)} queries",
                 "promise": claim.promise,
                 "claimed": claim.target,
                 **triple("measured", result.value),
@@ -92,10 +116,10 @@ def plan_table(results: Iterable[Result], claims: Claims) -> pd.DataFrame:
             continue
         if result.before is None or result.after is None or result.verdict is None:
             continue
-        absolute = _absolute(claims, _subject(claim))
+        absolute = _absolute(claims, subject_of(claim.id))
         rows.append(
             {
-                "row": claim.row or f"{_subject(claim)} queries",
+                "row": claim.row or f"{subject_of(claim.id)} queries",
                 "claimed_before": absolute.before if absolute else None,
                 "claimed_after": absolute.target if absolute else None,
                 "claimed": claim.target,
@@ -112,7 +136,7 @@ def plan_table(results: Iterable[Result], claims: Claims) -> pd.DataFrame:
 def claimed_reductions(claims: Claims) -> dict[str, float]:
     """The claimed mean reduction of each category in percent."""
     return {
-        _subject(claim): claim.target
+        subject_of(claim.id): claim.target
         for claim in claims.of(notebook=NOTEBOOK)
         if METRICS[claim.metric].name == "mean_reduction_percent"
     }
@@ -120,10 +144,5 @@ def claimed_reductions(claims: Claims) -> dict[str, float]:
 
 def _absolute(claims: Claims, subject: str) -> Claim | None:
     """The claim about the same subject's milliseconds, if the plan makes one."""
-    of_subject = (c for c in claims.of(notebook=NOTEBOOK) if _subject(c) == subject)
+    of_subject = (c for c in claims.of(notebook=NOTEBOOK) if subject_of(c.id) == subject)
     return next((c for c in of_subject if METRICS[c.metric].kind == "absolute"), None)
-
-
-def _subject(claim: Claim) -> str:
-    """``tasks`` of ``database.tasks.improvement``."""
-    return [*claim.id.split("."), ""][1]

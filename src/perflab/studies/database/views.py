@@ -11,12 +11,12 @@ from perflab.database.plans import Plan
 from perflab.measure.claims import Claims
 from perflab.measure.results import Result
 from perflab.report import plots
+from perflab.report.not_run import NotRun, or_not_run
 from perflab.report.tables import Column, Table, build
-from perflab.schema.indexes import CATALOGUE
 from perflab.studies.database import verdicts
 from perflab.studies.database.arms import Arms
-from perflab.studies.database.connections import Outage, Sharing
-from perflab.studies.database.improvement import CLAIMED, Improvement, plan_frame
+from perflab.studies.database.connections import RESTARTED, Outage, Sharing
+from perflab.studies.database.improvement import Improvement, plan_frame
 from perflab.studies.database.scaling import sizes_where_true
 from perflab.studies.database.writes import WriteCosts, index_frame
 
@@ -25,13 +25,17 @@ _LATENCIES = (
     Column("after", "after (ms)", 2, interval=True),
 )
 _REDUCTION = Column("reduction", "faster by (%)", 1, interval=True)
+_NO_CLAIM = "no claim about an improvement is judged here; --claims FILE names your own"
 _AA = Column("aa", "A/A ratio", 2, interval=True)
 
 
-def plan_table(results: Iterable[Result], claims: Claims) -> Table:
+def plan_table(results: Iterable[Result], claims: Claims) -> Table | NotRun:
     """The plan's improvement table, claimed beside measured."""
+    frame = verdicts.plan_table(results, claims)
+    if frame.empty:
+        return NotRun("improvements claimed and measured", _NO_CLAIM)
     return build(
-        verdicts.plan_table(results, claims),
+        frame,
         [
             Column("row", "category"),
             Column("claimed_before", "claimed before (ms)", 0),
@@ -48,9 +52,30 @@ def plan_table(results: Iterable[Result], claims: Claims) -> Table:
     )
 
 
-def verdict_plot(results: Iterable[Result], claims: Claims) -> Figure:
+def verdict_table(results: Iterable[Result], claims: Claims) -> Table | NotRun:
+    """Every claim judged so far, whatever its metric."""
+    frame = verdicts.verdict_frame(results, claims)
+    if frame.empty:
+        return NotRun("verdicts", _NO_CLAIM)
+    return build(
+        frame,
+        [
+            Column("claim", "claim"),
+            Column("promise", "promised"),
+            Column("measured", "measured", interval=True),
+            Column("unit", "unit"),
+            Column("verdict", "verdict"),
+            Column("reason", "reason"),
+        ],
+        title="Every claim judged here",
+    )
+
+
+def verdict_plot(results: Iterable[Result], claims: Claims) -> Figure | NotRun:
     """Measured improvement beside the promised one."""
     frame = verdicts.verdict_frame(results, claims)
+    if frame.empty or not (frame["unit"] == "%").any():
+        return NotRun("improvements promised and measured", _NO_CLAIM)
     frame = frame[frame["unit"] == "%"].rename(
         columns={"row": "label", "measured": "estimate", "measured_lo": "lo", "measured_hi": "hi"}
     )
@@ -81,9 +106,18 @@ def query_plot(improvement: Improvement) -> Figure:
     """Every query's mean in both arms."""
     frame = improvement.queries()
     frame["label"] = frame["category"] + " · " + frame["query"]
+    return plots.before_after(frame, title=_finding(frame))
+
+
+def _finding(frame: pd.DataFrame) -> str:
+    """What the queries' reductions say, as a title."""
     least, most = frame["reduction"].min(), frame["reduction"].max()
-    return plots.before_after(
-        frame, title=f"Indexed, each query is {least:.0f} to {most:.0f} % faster"
+    faster, slower = (frame["reduction_lo"] > 0).sum(), (frame["reduction_hi"] < 0).sum()
+    if faster == len(frame):
+        return f"Indexed, each query is {least:.0f} to {most:.0f} % faster"
+    return (
+        f"{faster} of {len(frame)} queries are faster, by up to {most:.0f} %; "
+        f"{slower} slower, {len(frame) - faster - slower} not told apart"
     )
 
 
@@ -115,10 +149,11 @@ def users_table(improvement: Improvement) -> Table:
     return build(
         improvement.selectivities(),
         [Column("users", "parameters"), *_LATENCIES, _REDUCTION, Column("n", "calls an arm")],
-        title="The four categories by how busy the user is (or how wide the range)",
+        title="All claimed categories by how much of the data the parameters touch",
     )
 
 
+@or_not_run
 def scaling_plot(scaling: pd.DataFrame) -> Figure:
     """Improvement against rows."""
     return plots.curves(
@@ -135,12 +170,13 @@ def scaling_plot(scaling: pd.DataFrame) -> Figure:
     )
 
 
+@or_not_run
 def scaling_table(scaling: pd.DataFrame, claims: Claims) -> Table:
     """The size from which each claim is true."""
     claimed = {
         name: percent
         for name, percent in verdicts.claimed_reductions(claims).items()
-        if name in CLAIMED
+        if name in set(scaling["category"])
     }
     return build(
         sizes_where_true(scaling, claimed),
@@ -180,12 +216,19 @@ def throughput_plot(throughput: pd.DataFrame) -> Figure:
         y="per_s",
         hue="arm",
         log="xy",
-        title="Indexed, the same machine answers many times the queries",
+        title=f"Indexed, the same machine answers {_gain(throughput)} the queries",
         x_label="concurrent clients",
         y_label="queries per second",
     )
 
 
+def _gain(throughput: pd.DataFrame) -> str:
+    """The largest ratio of both arms' throughput, in words."""
+    per_s = throughput.pivot_table(index="clients", columns="arm", values="per_s")
+    return f"up to {(per_s['after'] / per_s['before']).max():.1f} times"
+
+
+@or_not_run
 def paging_plot(paging: pd.DataFrame) -> Figure:
     """Latency against depth."""
     return plots.curves(
@@ -200,6 +243,7 @@ def paging_plot(paging: pd.DataFrame) -> Figure:
     )
 
 
+@or_not_run
 def paging_table(paging: pd.DataFrame) -> Table:
     """OFFSET and keyset by page."""
     return build(
@@ -215,6 +259,7 @@ def paging_table(paging: pd.DataFrame) -> Table:
     )
 
 
+@or_not_run
 def filtering_plot(filtering: pd.DataFrame) -> Figure:
     """Latency against the share of rows that match."""
     shares = filtering.dropna(subset=["share_percent"])
@@ -230,6 +275,7 @@ def filtering_plot(filtering: pd.DataFrame) -> Figure:
     )
 
 
+@or_not_run
 def filtering_table(filtering: pd.DataFrame) -> Table:
     """Both arms by share, with the plan chosen after."""
     return build(
@@ -246,7 +292,7 @@ def filtering_table(filtering: pd.DataFrame) -> Table:
 
 def index_table(arms: Arms) -> Table:
     """Build time, size and WAL of every index."""
-    frame = index_frame(arms, [(spec.name, spec.serves) for spec in CATALOGUE])
+    frame = index_frame(arms)
     total_mib, tables_mib = frame["size_mib"].sum(), arms.before_bytes / 2**20
     return build(
         frame,
@@ -257,11 +303,12 @@ def index_table(arms: Arms) -> Table:
             Column("size_mib", "size (MiB)", 2),
             Column("wal_mib", "WAL (MiB)", 2),
         ],
-        title=f"The catalogue takes {total_mib:,.0f} MiB beside {tables_mib:,.0f} MiB "
+        title=f"What after adds takes {total_mib:,.0f} MiB beside {tables_mib:,.0f} MiB "
         f"and {frame['build_s'].sum():.1f} s to build",
     )
 
 
+@or_not_run
 def writes_table(costs: WriteCosts) -> Table:
     """Slowdown, WAL and heap-only updates of each kind of write."""
     return build(
@@ -280,6 +327,7 @@ def writes_table(costs: WriteCosts) -> Table:
     )
 
 
+@or_not_run
 def writes_plot(costs: WriteCosts) -> Figure:
     """How many times longer each write takes."""
     worst = costs.slowdown["ratio"].max()
@@ -363,28 +411,29 @@ def outage_table(outage: Outage) -> Table:
         ("writes failed", outage.failed_writes),
         ("acknowledged writes that are lost", outage.lost),
         ("writes applied twice", outage.applied_twice),
-        ("writes that a retry found already applied", outage.stats.replays if outage.stats else 0),
-        ("attempts beyond the first", outage.stats.retries if outage.stats else 0),
-        ("server down for (s)", sum(end - start for start, end in outage.outages)),
+        ("writes that a retry found already applied", outage.stats.replays),
+        ("attempts beyond the first", outage.stats.retries),
+        ("server away for (s)", sum(end - start for start, end in outage.outages)),
         ("slowest call (ms)", float(outage.calls["ms"].max()) if len(outage.calls) else None),
     ]
     return build(
-        pd.DataFrame(facts if outage.ran else [], columns=["what", "count"]),
+        pd.DataFrame(facts, columns=["what", "count"]),
         [Column("what", "what"), Column("count", "figure")],
-        title="A crash and restart under load",
-        subtitle=outage.reason,
+        title="An outage under load",
+        subtitle=f"{outage.cause[0].upper()}{outage.cause[1:]}.",
     )
 
 
 def outage_plot(outage: Outage) -> Figure:
     """Calls over time, the outage shaded."""
     lost = outage.failed_reads + outage.failed_writes + outage.lost + outage.applied_twice
+    what = "a restart" if outage.cause == RESTARTED else "cut connections"
     return plots.timeline(
         outage.calls,
         outages=outage.outages,
-        title="Through a restart no call fails and no write is lost or doubled"
+        title=f"Through {what} no call fails and no write is lost or doubled"
         if not lost
-        else f"The restart cost {lost} calls or writes",
+        else f"Through {what} {lost} calls or writes were lost",
         y_label="time until answered (ms)",
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,15 +10,13 @@ import psycopg
 
 from perflab.database.plans import explain
 from perflab.database.session import Session
-from perflab.datasets import Datasets
 from perflab.measure.blocks import Blocks
 from perflab.measure.comparison import compare
 from perflab.measure.experiment import Draw, Operation, Params
 from perflab.measure.statistics import ratio_of_medians
 from perflab.profiles import DatabaseSizes
 from perflab.progress import Step
-from perflab.schema.queries import QUERIES
-from perflab.studies.database.arms import Arms
+from perflab.studies.database.arms import Arms, LabArms, needs_lab_schema
 from perflab.studies.database.contrast import run_contrast
 from perflab.studies.frames import comparison_row, triple
 
@@ -94,11 +91,12 @@ class WriteCosts:
     """One row a write: WAL bytes per row and the share of heap-only updates, in both arms."""
 
 
+@needs_lab_schema("what indexes cost writes")
 def measure_writes(
-    arms: Arms, datasets: Datasets, sizes: DatabaseSizes, seed: int, step: Step | None = None
+    arms: LabArms, sizes: DatabaseSizes, seed: int, step: Step | None = None
 ) -> WriteCosts:
     """Time the writes in both arms; the control is a copy of *after*, since writes change data."""
-    control = datasets.copy(arms.after, "control")
+    control = arms.datasets.copy(arms.after, "control")
     conninfos = (arms.before, arms.after, control)
     last = {write.table: _rows(arms.before, write.table) for write in WRITES}
 
@@ -149,12 +147,13 @@ def _wal(arms: Arms, rows: int, seed: int) -> pd.DataFrame:
                     conn.execute(write.sql.encode(), {**params, "slot": 0})
                     conn.execute(f"VACUUM {write.table}".encode())
                     params["slot"] = 1
-                updated, hot = _updates(conn, write.table)
                 start = _lsn(conn)
-                done = conn.execute(write.sql.encode(), params).rowcount
+                with conn.transaction():
+                    updated, hot = _updates(conn, write.table)
+                    done = conn.execute(write.sql.encode(), params).rowcount
+                    updated_now, hot_now = _updates(conn, write.table)
                 found[write.name][f"wal_bytes_{arm}"] = (_lsn(conn) - start) / max(1, done)
                 if write.updates:
-                    updated_now, hot_now = _updates(conn, write.table)
                     hot_percent = 100 * (hot_now - hot) / max(1, updated_now - updated)
                 found[write.name][f"hot_percent_{arm}"] = hot_percent
     return pd.DataFrame(list(found.values()))
@@ -167,7 +166,7 @@ def measure_planning(arms: Arms, rounds: int, seed: int) -> pd.DataFrame:
     """
     rng = np.random.default_rng(seed)
     planning: dict[str, dict[str, list[float]]] = {
-        q.name: {"before": [], "after": []} for q in QUERIES
+        q.name: {"before": [], "after": []} for q in arms.questions
     }
     with (
         psycopg.connect(arms.before, autocommit=True) as before,
@@ -175,8 +174,8 @@ def measure_planning(arms: Arms, rounds: int, seed: int) -> pd.DataFrame:
     ):
         connections = {"before": before, "after": after}
         for _ in range(rounds):
-            for query in QUERIES:
-                params = query.draw(rng, arms.population).params
+            for query in arms.questions:
+                params = query.draw(rng).params
                 for arm in rng.permutation(list(connections)):
                     plan = explain(connections[arm], query.sql, params, analyze=False)
                     planning[query.name][arm].append(plan.planning_ms)
@@ -193,14 +192,13 @@ def _planning_row(query: str, planning_ms: dict[str, list[float]]) -> dict[str, 
     }
 
 
-def index_frame(arms: Arms, serves: Sequence[tuple[str, str]]) -> pd.DataFrame:
-    """One row an index: build time, size and WAL; ``serves`` maps each name to its query."""
-    query = dict(serves)
+def index_frame(arms: Arms) -> pd.DataFrame:
+    """One row an index (or statement): the query that it is for, build time, size and WAL."""
     return pd.DataFrame(
         [
             {
                 "index": built.name,
-                "serves": query.get(built.name, ""),
+                "serves": arms.serves.get(built.name, ""),
                 "build_s": built.build_s,
                 "size_mib": built.size_bytes / 2**20,
                 "wal_mib": built.wal_bytes / 2**20,
@@ -222,8 +220,12 @@ def _lsn(conn: psycopg.Connection) -> int:
 
 
 def _updates(conn: psycopg.Connection, table: str) -> tuple[int, int]:
-    conn.execute("SELECT pg_stat_force_next_flush()")
+    """Updates, and those that were heap-only, which this session has not reported yet.
+
+    Exact at once within a transaction; what it has reported arrives later, and before
+    PostgreSQL 15 there is no way to wait for it.
+    """
     row = conn.execute(
-        "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = %s", [table]
+        "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_xact_user_tables WHERE relname = %s", [table]
     ).fetchone()
     return (row[0], row[1]) if row else (0, 0)

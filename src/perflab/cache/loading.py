@@ -1,0 +1,61 @@
+"""Calling a loader, whatever kind of function it is, for at most so long."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias
+
+from perflab.cache.entry import CacheError
+
+Loader: TypeAlias = Callable[[], Awaitable[Any]] | Callable[[], Any]
+"""What fetches a value from its source.
+
+A coroutine function is awaited in the event loop; any other callable runs in a thread, and what
+it returns is awaited if it can be.
+"""
+
+
+class LoadTimeout(CacheError):
+    """A loader took longer than its policy's ``hard_timeout_s``, and nothing stale was at hand."""
+
+
+async def call_loader(loader: Loader, timeout_s: float, what: str) -> Any:
+    """The loader's value; its exception; or LoadTimeout after ``timeout_s``.
+
+    A coroutine is cancelled at the timeout. A thread cannot be: it runs to its end, and its
+    value is dropped. ``what`` names the load in messages.
+    """
+    try:
+        async with asyncio.timeout(timeout_s) as limit:
+            return await _call(loader)
+    except TimeoutError:
+        if not limit.expired():
+            raise  # the loader's own
+        raise LoadTimeout(
+            f"loading {what} took longer than {timeout_s:g} s; make the loader faster or raise"
+            " hard_timeout_s of its policy"
+        ) from None
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise CacheError(f"the loader of {what} was cancelled from inside") from None
+
+
+async def _call(loader: Loader) -> Any:
+    if inspect.iscoroutinefunction(loader) or inspect.iscoroutinefunction(
+        getattr(loader, "__call__", None)  # noqa: B004 - an object whose call is a coroutine
+    ):
+        return await loader()
+    value = await asyncio.to_thread(_without_stop_iteration, loader)
+    return await value if inspect.isawaitable(value) else value
+
+
+def _without_stop_iteration(loader: Loader) -> Any:
+    """A future refuses to carry StopIteration, and whoever awaits it would wait for ever."""
+    try:
+        return loader()
+    except StopIteration as error:
+        raise RuntimeError("the loader raised StopIteration") from error

@@ -1,0 +1,160 @@
+"""Calls of one tick of the event loop, run together within a time budget."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, Literal, TypeVar
+
+Q = TypeVar("Q")
+R = TypeVar("R")
+Outcome = Literal["answered", "slow", "failed"]
+"""In time; not in time; an error, or no connection."""
+
+
+class _Batch(Generic[Q, R]):
+    __slots__ = ("began_at", "expired", "items", "timer", "waiting", "weight")
+
+    def __init__(self, began_at: float) -> None:
+        self.began_at = began_at
+        self.items: list[Q] = []
+        self.waiting: list[asyncio.Future[R | None]] = []
+        self.weight = 0
+        self.expired = False
+        self.timer: asyncio.TimerHandle | None = None
+
+
+class Batcher(Generic[Q, R]):
+    """Collects what is asked within one tick and runs it as one batch.
+
+    While ``in_flight`` batches are out, what is asked waits and gathers in the next one, so a
+    slow server gets fewer and larger batches instead of more connections.
+
+    Whoever asks is let go after ``budget_s`` with None, be the batch out or still waiting. A
+    batch that is out is not torn down then: its connection would be lost with it, and a late
+    answer costs nobody anything. It is given up after ``give_up_s``.
+
+    Args:
+        run: takes the items of a batch and returns a result for each.
+        failures: what ``run`` raises when the server fails; everybody waiting then gets None.
+        budget_s: how long an answer may take. Where the event loop itself was too busy to look,
+            which shows in the timer being late, an answer gets as much time once more.
+        give_up_s: how long a batch may be out.
+        max_weight: of one batch; what is more goes into the next.
+        in_flight: how many batches may be out.
+        outcome: is told how each batch ended, and when it began.
+        unclaimed: is given each item that was carried out although nobody waited any more.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[list[Q]], Awaitable[Sequence[R]]],
+        *,
+        failures: tuple[type[BaseException], ...],
+        budget_s: float,
+        give_up_s: float,
+        max_weight: int,
+        in_flight: int,
+        outcome: Callable[[Outcome, float], None],
+        unclaimed: Callable[[Q], None] | None = None,
+    ) -> None:
+        self._run = run
+        self._failures = failures
+        self._budget_s = budget_s
+        self._give_up_s = give_up_s
+        self._max_weight = max_weight
+        self._in_flight = in_flight
+        self._outcome = outcome
+        self._unclaimed = unclaimed
+        self._queue: deque[_Batch[Q, R]] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._scheduled = False
+        self.batches = 0
+        """How many were sent."""
+
+    def ask(self, item: Q, weight: int = 1) -> asyncio.Future[R | None]:
+        """A future of the item's result; None if there was none in time. It raises nothing."""
+        loop = asyncio.get_running_loop()
+        queue = self._queue
+        if queue and queue[-1].weight + weight <= self._max_weight and not queue[-1].expired:
+            batch = queue[-1]
+        else:
+            batch = _Batch[Q, R](loop.time())
+            batch.timer = loop.call_at(batch.began_at + self._budget_s, self._expire, batch)
+            queue.append(batch)
+            if not self._scheduled:
+                self._scheduled = True
+                loop.call_soon(self._send)
+        future: asyncio.Future[R | None] = loop.create_future()
+        batch.items.append(item)
+        batch.waiting.append(future)
+        batch.weight += weight
+        return future
+
+    async def close(self) -> None:
+        """Let everybody go and end what is out."""
+        while self._queue:
+            self._let_go(self._queue.popleft())
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _send(self) -> None:
+        self._scheduled = False
+        while self._queue and len(self._tasks) < self._in_flight:
+            batch = self._queue.popleft()
+            if batch.expired or all(future.done() for future in batch.waiting):
+                self._let_go(batch)  # nobody waits for it any more
+                continue
+            self.batches += 1
+            task = asyncio.get_running_loop().create_task(self._carry_out(batch))
+            self._tasks.add(task)
+            task.add_done_callback(self._sent)
+
+    def _sent(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if self._queue and not self._scheduled:
+            self._send()
+
+    async def _carry_out(self, batch: _Batch[Q, R]) -> None:
+        try:
+            async with asyncio.timeout(self._give_up_s):
+                results = await self._run(batch.items)
+        except self._failures:
+            if not batch.expired:
+                self._outcome("failed", batch.began_at)
+        except Exception as error:  # noqa: BLE001 - a defect, shown to whoever asked
+            for future in batch.waiting:
+                if not future.done():
+                    future.set_exception(error)
+        else:
+            if not batch.expired:
+                self._outcome("answered", batch.began_at)
+            for item, future, result in zip(batch.items, batch.waiting, results, strict=True):
+                if not future.done():
+                    future.set_result(result)
+                elif self._unclaimed is not None:
+                    self._unclaimed(item)
+        finally:
+            self._let_go(batch)
+
+    def _expire(self, batch: _Batch[Q, R], *, again: bool = False) -> None:
+        loop = asyncio.get_running_loop()
+        late_s = loop.time() - batch.began_at - self._budget_s
+        if late_s > self._budget_s / 4 and not again:
+            batch.timer = loop.call_later(self._budget_s, lambda: self._expire(batch, again=True))
+            return
+        batch.expired = True
+        self._outcome("slow", batch.began_at)
+        self._let_go(batch)
+
+    @staticmethod
+    def _let_go(batch: _Batch[Q, R]) -> None:
+        if batch.timer is not None:
+            batch.timer.cancel()
+            batch.timer = None
+        for future in batch.waiting:
+            if not future.done():
+                future.set_result(None)

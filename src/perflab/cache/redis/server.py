@@ -1,0 +1,188 @@
+"""Redis within a budget: batched reads and writes, a circuit breaker, recovery by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any, Final, NamedTuple
+
+from perflab.cache.entry import Invalidation
+from perflab.cache.redis.batch import Batcher, Outcome
+from perflab.cache.redis.breaker import Breaker
+from perflab.cache.redis.channel import messages
+from perflab.cache.redis.link import FAILURES, Link
+from perflab.cache.redis.scripts import Command
+from perflab.cache.redis.stats import Counters
+
+_NAMES_A_BATCH: Final = 1_000
+_IN_FLIGHT: Final = 8
+
+Found = dict[str, bytes | None]
+
+
+class _Write(NamedTuple):
+    commands: Sequence[Command]
+    undo: Command | None
+    """What takes them back where nobody waited for the replies."""
+
+
+class _Purge(NamedTuple):
+    names: Sequence[str]
+    what: Invalidation
+
+
+class Server:
+    """Answers within the budget or not at all; None stands for not at all.
+
+    Args:
+        link: the connections; closed with this.
+        count: where slow and failed batches are counted.
+        budget_s: how long a caller waits.
+        timeout_s: for connecting, and until a batch that hangs is given up.
+        failures: how many in a row open the breaker.
+        probe_s: how often a server behind an open breaker is tried.
+        probe: what is read then.
+        purge_timeout_s: how long a purge may take.
+        channel: where purges are announced.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        count: Counters,
+        *,
+        budget_s: float,
+        timeout_s: float,
+        failures: int,
+        probe_s: float,
+        probe: str,
+        purge_timeout_s: float,
+        channel: str,
+    ) -> None:
+        self._link = link
+        self._count = count
+        self._timeout_s = timeout_s
+        self._probe_s = probe_s
+        self._probe = probe
+        self._channel = channel
+        self.breaker = Breaker(failures)
+        self._recovery: asyncio.Task[None] | None = None
+        self._reads: Batcher[Sequence[str], Found] = Batcher(
+            self._run_reads,
+            failures=FAILURES,
+            budget_s=budget_s,
+            give_up_s=timeout_s,
+            max_weight=_NAMES_A_BATCH,
+            in_flight=_IN_FLIGHT,
+            outcome=self._outcome,
+        )
+        self._writes: Batcher[_Write, list[Any]] = Batcher(
+            self._run_writes,
+            failures=FAILURES,
+            budget_s=budget_s,
+            give_up_s=timeout_s,
+            max_weight=_NAMES_A_BATCH,
+            in_flight=_IN_FLIGHT,
+            outcome=self._outcome,
+            unclaimed=self._take_back,
+        )
+        self._purges: Batcher[_Purge, bool] = Batcher(
+            self._run_purges,
+            failures=FAILURES,
+            budget_s=purge_timeout_s,
+            give_up_s=purge_timeout_s,
+            max_weight=_NAMES_A_BATCH,
+            in_flight=_IN_FLIGHT,
+            outcome=self._purge_outcome,
+        )
+
+    @property
+    def read_batches(self) -> int:
+        """How many reads were sent."""
+        return self._reads.batches
+
+    @property
+    def write_batches(self) -> int:
+        """How many pipelines were sent."""
+        return self._writes.batches
+
+    def read(self, names: Sequence[str]) -> asyncio.Future[Found | None]:
+        """What is stored under the names, and perhaps under others."""
+        return self._reads.ask(names, len(names))
+
+    def write(
+        self, commands: Sequence[Command], *, undo: Command | None = None
+    ) -> asyncio.Future[list[Any] | None]:
+        """The reply to each command; an error reply is an exception in the list.
+
+        ``undo`` is sent if the commands were carried out too late for the caller.
+        """
+        return self._writes.ask(_Write(commands, undo), len(commands))
+
+    def purge(self, names: Sequence[str], what: Invalidation) -> asyncio.Future[bool | None]:
+        """Delete the names, then announce what that invalidates; True when that is done."""
+        return self._purges.ask(_Purge(names, what), len(names))
+
+    async def close(self) -> None:
+        """Let everybody go and close the connections; the breaker stays open."""
+        if self._recovery is not None:
+            self._recovery.cancel()
+            await asyncio.wait([self._recovery])
+        self.breaker.is_open = True
+        await self._reads.close()
+        await self._writes.close()
+        await self._purges.close()
+        with contextlib.suppress(*FAILURES):
+            await self._link.close()
+
+    async def _run_reads(self, asked: list[Sequence[str]]) -> list[Found]:
+        names = dict.fromkeys(chain.from_iterable(asked))
+        found = await self._link.mget(list(names))
+        return [found] * len(asked)
+
+    async def _run_writes(self, asked: list[_Write]) -> list[list[Any]]:
+        replies = iter(await self._link.run([one for write in asked for one in write.commands]))
+        return [[next(replies) for _ in write.commands] for write in asked]
+
+    async def _run_purges(self, asked: list[_Purge]) -> list[bool]:
+        names = dict.fromkeys(chain.from_iterable(purge.names for purge in asked))
+        keys = dict.fromkeys(chain.from_iterable(purge.what.keys for purge in asked))
+        tags = dict.fromkeys(chain.from_iterable(purge.what.tags for purge in asked))
+        everything = any(purge.what.everything for purge in asked)
+        announced = messages(list(keys), list(tags), everything)
+        await self._link.purge(list(names), self._channel, announced)
+        return [True] * len(asked)
+
+    def _purge_outcome(self, outcome: Outcome, began_at: float) -> None:
+        # no matter for the breaker: a server that refuses to write may still be read
+        if outcome != "answered":
+            self._count.errors += 1
+
+    def _take_back(self, write: _Write) -> None:
+        if write.undo is not None and not self.breaker.is_open:
+            self.write([write.undo])
+
+    def _outcome(self, outcome: Outcome, began_at: float) -> None:
+        if outcome == "answered":
+            self.breaker.succeeded()
+            return
+        if outcome == "slow":
+            self._count.slow += 1
+        else:
+            self._count.errors += 1
+        loop = asyncio.get_running_loop()
+        if self.breaker.failed(began_at, loop.time()):
+            self._recovery = loop.create_task(self._recover())
+
+    async def _recover(self) -> None:
+        """Try until the server answers within the budget, then close the breaker."""
+        while True:
+            await asyncio.sleep(self._probe_s)
+            with contextlib.suppress(*FAILURES):
+                async with asyncio.timeout(self._timeout_s):
+                    await self._link.mget([self._probe])  # connects, which may take longer
+                if await self.read([self._probe]) is not None:
+                    self.breaker.close()
+                    return

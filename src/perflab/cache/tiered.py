@@ -1,0 +1,447 @@
+"""Memory, then Redis, then the loader: one way to read through all tiers, one to purge them."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from types import TracebackType
+from typing import Any, Final, Protocol, TypeVar, overload
+
+import msgspec
+
+from perflab.cache.entry import CacheError, Entry, Invalidation, check_name, check_names
+from perflab.cache.filling import Filler, Wanted
+from perflab.cache.flights import Flight, Flights
+from perflab.cache.ledger import Ledger, LedgerStats, Outcome, Trail
+from perflab.cache.loading import Loader
+from perflab.cache.memory import MemoryTier
+from perflab.cache.owed import OwedPurges
+from perflab.cache.policy import CachePolicy
+from perflab.cache.shared import Purger, SharedTier
+from perflab.cache.xfetch import REACH, is_due
+
+T = TypeVar("T")
+
+RETRY_S: Final = 1.0
+"""After a failed refresh the stale value is served for so long before the next attempt, and a
+purge that Redis did not hear of is sent again as often."""
+
+_MOST_PAUSES: Final = 1000
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """A value and how each tier answered; an outcome is None where the tier was not reached."""
+
+    entry: Entry
+    """The value with its times."""
+    memory: Outcome
+    redis: Outcome | None
+    loader: Outcome | None
+    stored: bool
+    """Whether this request led to the value being stored."""
+
+    @property
+    def value(self) -> Any:
+        """What ``get_or_load`` returns."""
+        return self.entry.value
+
+
+class TieredStats(msgspec.Struct, frozen=True, kw_only=True):
+    """A snapshot of a TieredCache."""
+
+    ledger: LedgerStats
+    loading: int
+    """Loads and refreshes under way."""
+    owed_purges: int
+    """Keys and tags whose purge Redis could not be told of yet."""
+
+
+class Uniform(Protocol):
+    """A source of random numbers: ``random.Random`` and ``numpy.random.Generator`` are."""
+
+    def random(self) -> float:
+        """The next one, in [0, 1)."""
+
+
+class TieredCache:
+    """One cache over a process's memory, a Redis shared by all, and what lies further out.
+
+    >>> async with TieredCache(MemoryTier(), redis) as cache:
+    ...     profile = await cache.get_or_load(f"user:{id}", load, USER_PROFILE, [f"user:{id}"])
+    ...     await cache.invalidate(tags=[f"user:{id}"])
+
+    It belongs to one event loop. Either tier may be None.
+
+    Tiers:
+        memory: this process's own copies; nothing else should use it.
+        shared: what all processes see. While it is there, only it serves stale values, because
+            it knows whether they were purged; a local copy never outlives its local TTL.
+        beyond: caches further out that ``invalidate`` purges too, after the tiers.
+    Time and chance:
+        clock: wall-clock seconds, the same for all processes, give or take.
+        rng: decides about early refreshes.
+    Accounting:
+        ledger: where requests are entered; a new one by default.
+    """
+
+    def __init__(
+        self,
+        memory: MemoryTier | None = None,
+        shared: SharedTier | None = None,
+        *,
+        beyond: Sequence[Purger] = (),
+        clock: Callable[[], float] = time.time,
+        rng: Uniform | None = None,
+        ledger: Ledger | None = None,
+    ) -> None:
+        self._memory = memory
+        self._shared = shared
+        self._beyond = tuple(beyond)
+        self._clock = clock
+        self._uniform = (rng or random.Random()).random  # noqa: S311 - no secret depends on it
+        self.ledger = ledger or Ledger()
+        """Requests are entered here."""
+        self._books = self.ledger.books
+        self._flights = Flights()
+        self._owed = OwedPurges()
+        self._filler = Filler(memory, shared, self._owed, clock)
+        self._pauses: dict[str, float] = {}
+        self._payer: asyncio.Task[None] | None = None
+        self._listening = False
+        self._closed = False
+        self._local: Callable[[str], Entry | None] = _nothing if memory is None else memory.get
+
+    async def __aenter__(self) -> TieredCache:
+        self._open()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    @overload
+    async def get_or_load(
+        self,
+        key: str,
+        loader: Callable[[], Awaitable[T]],
+        policy: CachePolicy,
+        tags: Sequence[str] = (),
+    ) -> T: ...
+
+    @overload
+    async def get_or_load(
+        self, key: str, loader: Callable[[], T], policy: CachePolicy, tags: Sequence[str] = ()
+    ) -> T: ...
+
+    async def get_or_load(
+        self, key: str, loader: Loader, policy: CachePolicy, tags: Sequence[str] = ()
+    ) -> Any:
+        """The value of ``key``: from the nearest tier that has it, else from ``loader``.
+
+        However many ask at once, the loader runs once; over all processes too, while Redis is
+        there. ``ABSENT`` is returned where the loader returned it (or raised one of the
+        policy's ``absent_errors``) and is kept for the policy's ``negative_ttl_s``. Any other
+        exception of the loader reaches everybody who waits for that load and is not kept.
+
+        Cancelling the caller leaves the load to the others; it goes on even without any.
+
+        Args:
+            key: names the value, for all policies alike.
+            loader: a coroutine function, awaited; or any other callable, run in a thread.
+            policy: how long the value is good for.
+            tags: what the value was made of; ``invalidate`` finds it by them.
+
+        Raises:
+            LoadTimeout: the loader took longer than the policy's ``hard_timeout_s``.
+            CacheError: a name that cannot be a key or tag; the cache is closed.
+        """
+        entry = self._local(key)
+        if entry is None:
+            return (await self._request(key, loader, policy, tags, self._trail())).value
+        if (
+            entry.expires_at - self._clock() < entry.load_s * policy.early_beta * REACH
+            and policy.early_refresh
+        ):
+            self._refresh_early(self._checked(key, loader, policy, tags), entry)
+        self._books[policy.name].memory.hit += 1
+        return entry.value
+
+    async def trace(
+        self, key: str, loader: Loader, policy: CachePolicy, tags: Sequence[str] = ()
+    ) -> Answer:
+        """As ``get_or_load``, with the way that the request took: for ``Cache-Status``."""
+        entry = self._local(key)
+        if entry is not None:
+            await self.get_or_load(key, loader, policy, tags)
+            return Answer(entry=entry, memory="hit", redis=None, loader=None, stored=False)
+        trail = self._trail()
+        entry = await self._request(key, loader, policy, tags, trail)
+        return Answer(
+            entry=entry,
+            memory=trail.memory,
+            redis=trail.redis,
+            loader=trail.loader,
+            stored=trail.stored,
+        )
+
+    async def prefetch(
+        self, key: str, loader: Loader, policy: CachePolicy, tags: Sequence[str] = ()
+    ) -> bool:
+        """Load ``key`` unless a tier has it fresh; True if it was loaded here.
+
+        It is no request: the ledger enters it among the background loads. Raises what
+        ``get_or_load`` raises.
+        """
+        wanted = self._checked(key, loader, policy, tags)
+        if self._local(key) is not None:
+            return False
+        flight = self._flights.get(key)
+        if flight is None:
+            flight = self._launch(wanted, None, refresh=True)
+        await self._join(flight)
+        return flight.called
+
+    async def invalidate(
+        self, *, keys: Iterable[str] = (), tags: Iterable[str] = (), everything: bool = False
+    ) -> bool:
+        """Drop these keys and whatever bears these tags, or everything, in all tiers.
+
+        When it returns True, this process and Redis hold nothing of them any more and refuse
+        values whose load began before; other processes drop their copies when the message
+        reaches them, at the latest when the local TTL is over. False: Redis is away. It is told
+        as soon as it is back, and until then this process ignores what it may still hold.
+
+        A CacheError from a cache further out is raised after all have been purged.
+        """
+        names = Invalidation(check_names(keys), check_names(tags, "tag"), everything)
+        if not (names.keys or names.tags or everything):
+            return True
+        self._open()
+        self._drop(names)
+        reached = await self._tell(names)
+        if not reached:
+            self._owe(names)
+        await self._purge_beyond(names)
+        return reached
+
+    def stats(self) -> TieredStats:
+        """The figures so far."""
+        return TieredStats(
+            ledger=self.ledger.stats(), loading=len(self._flights), owed_purges=len(self._owed)
+        )
+
+    async def close(self) -> None:
+        """End every load and refresh, and forget this process's copies.
+
+        Whoever waits for a load gets a CacheError. The shared tier belongs to whoever made it
+        and stays open; purges that it has not heard of (``stats().owed_purges``) are forgotten.
+        Harmless when called twice.
+        """
+        self._closed = True
+        if self._payer is not None:
+            self._payer.cancel()
+            await asyncio.wait((self._payer,))
+        await self._flights.close()
+        if self._memory is not None:
+            self._memory.clear()
+
+    def _trail(self) -> Trail:
+        return Trail("bypassed" if self._memory is None else "miss")
+
+    async def _request(
+        self, key: str, loader: Loader, policy: CachePolicy, tags: Sequence[str], trail: Trail
+    ) -> Entry:
+        """The entry for a request that memory cannot answer; enters it when it is over."""
+        wanted = self._checked(key, loader, policy, tags)
+        try:
+            return await self._seek(wanted, trail)
+        finally:
+            self._books[policy.name].enter(trail)
+
+    async def _seek(self, wanted: Wanted, trail: Trail) -> Entry:
+        """The entry, from wherever it is to be had; ``trail`` tells where."""
+        flight = self._flights.get(wanted.key)
+        if flight is not None and not flight.refresh:
+            trail.ended_at_redis("coalesced")
+            return await self._join(flight)
+        if self._shared is None:
+            held = None if self._memory is None else self._memory.get_stale(wanted.key)
+        else:
+            ticket = self._filler.ticket()
+            asked_at = time.perf_counter()
+            fetched = await self._shared.get(wanted.key, wanted.tags, wanted.policy.codec)
+            trail.redis_s = time.perf_counter() - asked_at
+            trail.redis_bytes = fetched.size_bytes
+            self._check_open()
+            held = fetched.entry
+            if held is not None and self._owed and self._owed.covers(wanted.key, wanted.tags):
+                held = None
+            if held is not None and fetched.state == "hit":
+                trail.ended_at_redis("hit")
+                self._filler.keep(wanted, held, ticket)
+                self._refresh_early(wanted, held)
+                return held
+            trail.redis = "bypassed" if fetched.state == "unavailable" else "miss"
+        if held is not None:
+            return await self._stale_or_fresh(wanted, held, trail)
+        return await self._loaded(wanted, trail)
+
+    async def _stale_or_fresh(self, wanted: Wanted, held: Entry, trail: Trail) -> Entry:
+        """The stale entry, or a fresh one if it comes in time; a refresh is on its way."""
+        policy = wanted.policy
+        flight = self._flights.get(wanted.key)
+        if flight is None and not self._paused(wanted.key):
+            flight = self._launch(wanted, held, refresh=True)
+        if flight is not None and self._clock() >= held.expires_at + policy.stale_s:
+            landed = await flight.landed(policy.soft_timeout_s)
+            if landed and not flight.task.cancelled() and flight.task.exception() is None:
+                trail.loader = "coalesced"
+                return flight.task.result()
+        if self._shared is not None:
+            trail.ended_at_redis("stale")
+        else:
+            trail.memory, trail.redis, trail.loader = "stale", None, None
+        return held
+
+    async def _loaded(self, wanted: Wanted, trail: Trail) -> Entry:
+        """The entry as a load under way, or begun here, gives it."""
+        flight = self._flights.get(wanted.key)
+        if flight is not None:
+            trail.loader = "coalesced"
+            return await self._join(flight)
+        flight = self._launch(wanted, None, refresh=False)
+        try:
+            return await self._join(flight)
+        finally:
+            if not flight.task.done():
+                flight.refresh = True  # the caller leaves; the load goes on without it
+            elif flight.called:
+                failed = flight.task.cancelled() or flight.task.exception() is not None
+                trail.loader = "miss" if failed else "hit"
+                trail.load_s = flight.load_s
+                trail.stored = flight.stored
+            elif flight.adopted:
+                trail.loader = "coalesced"
+
+    @staticmethod
+    async def _join(flight: Flight) -> Entry:
+        await flight.landed()
+        if flight.task.cancelled():
+            raise CacheError(f"the cache was closed while {flight.key!r} was being loaded")
+        return flight.task.result()
+
+    def _launch(self, wanted: Wanted, known: Entry | None, *, refresh: bool) -> Flight:
+        flight = Flight(wanted.key, wanted.tags, refresh=refresh)
+        self._flights.start(flight, self._fly(wanted, flight, known))
+        return flight
+
+    async def _fly(self, wanted: Wanted, flight: Flight, known: Entry | None) -> Entry:
+        failed = True
+        try:
+            entry = await self._filler.obtain(wanted, flight, known)
+            failed = False
+            return entry
+        finally:
+            self._note(wanted.key, failed)
+            if flight.refresh:
+                book = self._books[wanted.policy.name]
+                book.enter_refresh(flight.load_s, adopted=flight.adopted, failed=failed)
+
+    def _refresh_early(self, wanted: Wanted, entry: Entry) -> None:
+        """Begin a refresh if XFetch says so and none is under way or has just failed."""
+        policy = wanted.policy
+        remaining_s = entry.expires_at - self._clock()
+        if (
+            policy.early_refresh
+            and remaining_s < entry.load_s * policy.early_beta * REACH
+            and is_due(remaining_s, entry.load_s, policy.early_beta, self._uniform)
+            and self._flights.get(wanted.key) is None
+            and not self._paused(wanted.key)
+        ):
+            self._launch(wanted, entry, refresh=True)
+
+    def _paused(self, key: str) -> bool:
+        until = self._pauses.get(key)
+        return until is not None and asyncio.get_running_loop().time() < until
+
+    def _note(self, key: str, failed: bool) -> None:
+        """Pause refreshes of a key whose load failed."""
+        if not failed:
+            self._pauses.pop(key, None)
+            return
+        now = asyncio.get_running_loop().time()
+        if len(self._pauses) >= _MOST_PAUSES:
+            self._pauses = {k: until for k, until in self._pauses.items() if until > now}
+        if len(self._pauses) < _MOST_PAUSES:
+            self._pauses[key] = now + RETRY_S
+
+    def _checked(
+        self, key: str, loader: Loader, policy: CachePolicy, tags: Sequence[str]
+    ) -> Wanted:
+        self._open()
+        checked = check_names(tags, "tag") if tags else ()
+        if policy.needs_tags and not checked:
+            raise CacheError(f"policy {policy.name!r} needs tags, and {key!r} was given none")
+        return Wanted(check_name(key), loader, policy, checked)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise CacheError("the cache is closed")
+
+    def _open(self) -> None:
+        self._check_open()
+        if not self._listening:
+            self._listening = True
+            if self._shared is not None:
+                self._shared.listen(self._drop)
+
+    def _drop(self, names: Invalidation) -> None:
+        """Forget this process's copies, and let nobody join loads that began before."""
+        self._flights.detach(names)
+        if self._memory is not None:
+            self._memory.invalidate(names)
+
+    async def _purge_beyond(self, names: Invalidation) -> None:
+        outcomes = await asyncio.gather(
+            *(purger.purge(names) for purger in self._beyond), return_exceptions=True
+        )
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+
+    async def _tell(self, names: Invalidation) -> bool:
+        """Purge the shared tier; False if it is away."""
+        if self._shared is None:
+            return True
+        reached = await self._shared.invalidate(
+            keys=names.keys, tags=names.tags, everything=names.everything
+        )
+        self._drop(names)  # what was read from it in the meantime
+        return reached
+
+    def _owe(self, names: Invalidation) -> None:
+        self._owed.add(names)
+        if not self._closed and (self._payer is None or self._payer.done()):
+            self._payer = asyncio.get_running_loop().create_task(self._pay())
+
+    async def _pay(self) -> None:
+        """Tell Redis of the purges that it missed, until it has heard all of them."""
+        while self._owed:
+            await asyncio.sleep(RETRY_S)
+            reached = True
+            while self._owed and reached:
+                reached = await self._tell(self._owed.take())
+                if reached:
+                    self._owed.paid()
+                else:
+                    self._owed.unpaid()
+
+
+def _nothing(_key: str) -> None:
+    return None

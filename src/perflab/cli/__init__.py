@@ -1,0 +1,56 @@
+"""The command line: ``perflab run``, ``report``, ``compare`` and ``doctor``."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from perflab import __version__
+from perflab.cli.compare import compare
+from perflab.cli.console import console
+from perflab.cli.doctor import doctor
+from perflab.cli.report import report
+from perflab.cli.run import AssigningCommand, run
+from perflab.errors import PerflabError
+
+app = typer.Typer(
+    help="A performance lab in notebooks: promised figures, measured on real servers.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command(cls=AssigningCommand)(run)
+app.command()(report)
+app.command()(compare)
+app.command()(doctor)
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        console.print(f"perflab {__version__}")
+        raise typer.Exit
+
+
+def _terminate(signum: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def main() -> None:
+    """The ``perflab`` command: a person's mistake ends in one line and exit code 2."""
+    # `kill` must close the servers as Ctrl-C does
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        app(standalone_mode=True)
+    except PerflabError as error:
+        console.print(f"[red]{type(error).__name__}[/]: {escape(str(error))}", soft_wrap=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        console.print("stopped; the servers are down and what was measured is kept")
+        sys.exit(130)

@@ -1,0 +1,1 @@
+"""The docker rung: servers in containers."""

@@ -1,0 +1,1 @@
+"""The embedded rung: servers started from programs on this machine."""
