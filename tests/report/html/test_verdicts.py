@@ -7,7 +7,7 @@ from typing import get_args
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from perflab.measure.claims import Claims, Word, load_claims
@@ -68,6 +68,7 @@ def test_the_newest_result_of_a_claim_counts(tmp_path: Path) -> None:
     target=st.floats(-1e9, 1e9),
     claim=st.sampled_from(["database.tasks", "database.pool"]),
 )
+@example(ends=[0.0, 0.0, 2.2250738585072014e-308], target=0.0, claim="database.tasks")
 def test_the_small_picture_keeps_its_order_and_its_frame(
     ends: list[float], target: float, claim: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -146,10 +146,10 @@ def _strip(result: Result | None, direction: str) -> Strip | None:
     value, target = result.value, result.target
     low, high = min(value.lo, target), max(value.hi, target)
     span = (high - low) or 1.0
-    scale = (STRIP_WIDTH - 2 * _MARGIN) / span
 
     def at(figure: float) -> float:
-        return round(_MARGIN + (figure - low) * scale, 1)
+        # the share first: a width divided by a tiny span would overflow
+        return round(_MARGIN + (figure - low) / span * (STRIP_WIDTH - 2 * _MARGIN), 1)
 
     promise = at(target)
     kept = {"at_least": (promise, STRIP_WIDTH - promise), "at_most": (0.0, promise)}
