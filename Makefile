@@ -7,17 +7,19 @@ SERVICES  ?= auto
 NOTEBOOKS ?=
 SEED      ?=
 OUT       ?=
+WORKERS   ?= 2
 
 VENV := .venv
 BIN  := $(VENV)/bin
 PIP  := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
 
-.PHONY: help setup setup-test lab notebook notebooks test lint types contract unit nbval coverage-proof clean
+.PHONY: help setup setup-test lab notebook notebooks peers test lint types contract unit nbval coverage-proof clean
 
 help:
 	@echo "make lab       run the lab (PROFILE=quick|standard|full SERVICES=auto|url|docker|embedded NOTEBOOKS='01_database 09_scorecard')"
 	@echo "make notebook  open JupyterLab on the notebooks"
 	@echo "make notebooks execute the committed notebooks again, in place, at profile quick"
+	@echo "make peers     install the libraries of 08_peers and execute it again, in place"
 	@echo "make test      set up and run every check: ruff, mypy, import contract, pytest, nbval"
 	@echo "make clean     remove the virtual environment and build leftovers (runs are kept)"
 
@@ -37,7 +39,7 @@ $(VENV)/.lab: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing perflab and its test tools into $(VENV) (once; about two minutes)"
-	@$(PIP) -e '.[embedded,test]'
+	@$(PIP) -e '.[embedded,brotli,cloudflare,test]'
 	@touch $@ $(VENV)/.lab
 
 lab: setup
@@ -47,10 +49,19 @@ lab: setup
 notebook: setup
 	@$(BIN)/jupyter lab --notebook-dir=. --LabApp.default_url=/lab/tree/notebooks
 
+EXECUTE := $(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level=WARN \
+	  --ExecutePreprocessor.store_widget_state=False --ExecutePreprocessor.record_timing=False
+
 notebooks: setup
-	@$(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level=WARN \
-	  --ExecutePreprocessor.store_widget_state=False --ExecutePreprocessor.record_timing=False \
-	  notebooks/*.ipynb
+	@$(EXECUTE) $(filter-out notebooks/08_peers.ipynb,$(wildcard notebooks/*.ipynb))
+
+$(VENV)/.peers: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing the libraries of 08_peers into $(VENV)"
+	@$(PIP) -e '.[embedded,peers]'
+	@touch $@ $(VENV)/.lab
+
+peers: $(VENV)/.peers
+	@$(EXECUTE) notebooks/08_peers.ipynb
 
 test: lint types contract unit nbval
 
@@ -65,7 +76,8 @@ contract: setup-test
 	@$(BIN)/lint-imports
 
 unit: setup-test
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n $(WORKERS) -m 'not serial'
+	@$(BIN)/pytest -m serial
 
 nbval: setup-test
 	@$(BIN)/pytest --nbval notebooks --timeout=900

@@ -13,10 +13,13 @@ from psycopg import sql
 
 from perflab.services import Postgres, PostgresSettings, Redis, Services, open_services
 
+pytest_plugins = ["redis_cluster", "servers_folder", "smoke_run", "workers"]
+
 DOCKER_HOST = os.environ.get("DOCKER_HOST")
 IMAGES = {
     "PERFLAB_TEST_POSTGRES_IMAGE": "PERFLAB_POSTGRES_IMAGE",
     "PERFLAB_TEST_REDIS_IMAGE": "PERFLAB_REDIS_IMAGE",
+    "PERFLAB_TEST_NGINX_IMAGE": "PERFLAB_NGINX_IMAGE",
 }
 """The variables that name the images for the tests, and those by which the lab takes them."""
 

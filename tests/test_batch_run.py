@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import html
 import json
-import os
-import re
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -21,24 +17,21 @@ import psutil
 import pytest
 
 from perflab.measure.results import read_results
+from perflab.parameters import DEFAULT_NOTEBOOKS
 from perflab.report.exhibits import read_exhibits
 from perflab.runs import read_manifest
+from smoke_run import SmokeRun, environment, perflab
 
-PROFILES = Path(__file__).parent / "fixtures" / "profiles.toml"
 GONE_S = 10.0
+TWO = ("01_database", "09_scorecard")
+"""A notebook to break, and one that comes after it."""
+
+pytestmark = pytest.mark.slow
 
 
-@dataclass(frozen=True)
-class Batch:
-    exit_code: int
-    output: str
-    run: Path
-    passwords: frozenset[str]
-    left: tuple[Path, ...]
-
-
-def perflab() -> str:
-    return str(Path(sys.executable).with_name("perflab"))
+@pytest.fixture
+def batch(smoke_run: SmokeRun) -> SmokeRun:
+    return smoke_run
 
 
 @pytest.fixture
@@ -50,52 +43,14 @@ def temporary() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def environment(temporary: Path) -> dict[str, str]:
-    return {**os.environ, "TMPDIR": str(temporary), "PERFLAB_PROFILES": str(PROFILES)}
-
-
-def passwords_in(temporary: Path) -> set[str]:
-    found: set[str] = set()
-    for share in temporary.glob("perflab-*/share.json"):
-        try:
-            text = share.read_text()
-        except OSError:
-            continue
-        found.update(re.findall(r'"password":\s*"([^"]+)"', text))
-    return found
-
-
-@pytest.fixture(scope="module")
-def batch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Batch]:
-    temporary = Path(tempfile.mkdtemp(prefix="batch-"))
-    temporary.chmod(0o755)
-    run = tmp_path_factory.mktemp("runs") / "smoke"
-    passwords: set[str] = set()
-    with (temporary / "log").open("w+") as log:
-        process = subprocess.Popen(
-            [perflab(), "run", "--profile", "smoke", "--services", "embedded", "--out", str(run)],
-            env=environment(temporary),
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-        while process.poll() is None:
-            passwords |= passwords_in(temporary)
-            time.sleep(0.05)
-        log.seek(0)
-        output = log.read()
-    left = tuple(temporary.glob("perflab-*"))
-    yield Batch(process.returncode, output, run, frozenset(passwords), left)
-    shutil.rmtree(temporary, ignore_errors=True)
-
-
 @pytest.mark.timeout(300)
-def test_the_batch_succeeds_and_prints_scorecard_and_path(batch: Batch) -> None:
+def test_the_batch_succeeds_and_prints_scorecard_and_path(batch: SmokeRun) -> None:
     assert batch.exit_code == 0, batch.output
     assert "Scorecard" in batch.output
     assert str(batch.run) in batch.output
 
 
-def test_results_samples_tables_plots_and_notebooks_are_left(batch: Batch) -> None:
+def test_results_samples_tables_plots_and_notebooks_are_left(batch: SmokeRun) -> None:
     results = read_results(batch.run / "results" / "01_database.json")
     judged = {r.claim for r in results if r.claim}
     assert {"database.tasks.improvement", "database.indexes.count"} <= judged
@@ -103,17 +58,17 @@ def test_results_samples_tables_plots_and_notebooks_are_left(batch: Batch) -> No
     for pattern in ("samples/*.parquet", "tables/*.csv", "tables/*.md", "plots/*.png"):
         assert all(p.stat().st_size > 50 for p in batch.run.glob(pattern)), pattern
         assert list(batch.run.glob(pattern)), pattern
-    for name in ("01_database", "09_scorecard"):
+    for name in DEFAULT_NOTEBOOKS:
         book = json.loads((batch.run / "notebooks" / f"{name}.ipynb").read_text())
         code = [c for c in book["cells"] if c["cell_type"] == "code"]
         assert all(c["execution_count"] for c in code)
         assert not [o for c in code for o in c["outputs"] if o["output_type"] == "error"]
 
 
-def test_manifest_claims_and_report_are_left(batch: Batch) -> None:
+def test_manifest_claims_and_report_are_left(batch: SmokeRun) -> None:
     manifest = read_manifest(batch.run / "run.json")
     assert manifest.status == "done"
-    assert [n.name for n in manifest.notebooks] == ["01_database", "09_scorecard"]
+    assert [n.name for n in manifest.notebooks] == list(DEFAULT_NOTEBOOKS)
     assert any("embedded" in note for note in manifest.notes)
     assert f"report: {batch.run / 'report.html'}" in batch.output
     report = (batch.run / "report.html").read_text()
@@ -123,13 +78,13 @@ def test_manifest_claims_and_report_are_left(batch: Batch) -> None:
     assert (batch.run / "notebooks" / "01_database.html").is_file()
 
 
-def test_the_environment_is_recorded(batch: Batch) -> None:
+def test_the_environment_is_recorded(batch: SmokeRun) -> None:
     environment = msgspec.json.decode((batch.run / "environment.json").read_bytes())
     assert environment["servers"]["postgres"]["rung"] == "embedded"
     assert environment["servers"]["postgres"]["settings"]["fsync"] == "on"
 
 
-def test_no_password_is_in_any_file_or_line_of_the_run(batch: Batch) -> None:
+def test_no_password_is_in_any_file_or_line_of_the_run(batch: SmokeRun) -> None:
     assert len(batch.passwords) == 2, "the test must have seen PostgreSQL's and Redis's"
     holders = [
         str(path)
@@ -141,7 +96,7 @@ def test_no_password_is_in_any_file_or_line_of_the_run(batch: Batch) -> None:
     assert not [p for p in batch.passwords if p in batch.output]
 
 
-def test_nothing_is_left_running_or_lying_about(batch: Batch) -> None:
+def test_nothing_is_left_running_or_lying_about(batch: SmokeRun) -> None:
     assert batch.left == ()
 
 
@@ -167,7 +122,10 @@ def test_a_stopped_batch_still_writes_its_report(temporary: Path, tmp_path: Path
     run = tmp_path / "run"
     with (temporary / "log").open("w+") as log:
         process = subprocess.Popen(
-            [perflab(), "run", "--profile", "smoke", "--services", "embedded", "--out", str(run)],
+            [
+                *(perflab(), "run", *TWO, "--profile", "smoke", "--services", "embedded"),
+                *("--out", str(run)),
+            ],
             env=environment(temporary),
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -194,7 +152,7 @@ def test_a_killed_kernel_fails_its_notebook_and_the_rest_still_runs(
 ) -> None:
     with (temporary / "log").open("w+") as log:
         process = psutil.Popen(
-            [perflab(), "run", "--profile", "smoke", "--out", str(tmp_path / "run")],
+            [perflab(), "run", *TWO, "--profile", "smoke", "--out", str(tmp_path / "run")],
             env=environment(temporary),
             stdout=log,
             stderr=subprocess.STDOUT,

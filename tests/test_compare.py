@@ -27,6 +27,7 @@ from perflab.measure.results import Origin, Result, read_results, write_results
 from perflab.measure.statistics import exact
 from perflab.runs import Manifest, NotebookRun, RunFolder, read_manifest
 from perflab.studies import regression as study
+from smoke_run import SmokeRun
 
 FIXTURES = Path(__file__).parent / "fixtures"
 REAL = FIXTURES / "runs_aa"
@@ -418,25 +419,9 @@ def test_a_run_of_another_machine_is_not_confirmed_here(
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_suspicion_is_confirmed_by_a_real_rerun_with_the_run_s_parameters(
-    tmp_path: Path,
+    tmp_path: Path, smoke_run: SmokeRun
 ) -> None:
     """The suspected run is the base with one figure made worse; its rerun really is worse."""
-    environment = {
-        **os.environ,
-        "PERFLAB_PROFILES": str(FIXTURES / "profiles.toml"),
-        "PERFLAB_RUNS_DIR": str(tmp_path),
-        "COLUMNS": "200",
-    }
-
-    def perflab(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [str(Path(sys.executable).with_name("perflab")), *arguments],
-            capture_output=True,
-            text=True,
-            env=environment,
-            timeout=420,
-            check=False,
-        )
 
     def worse(result: Result) -> Result:
         if result.name != "database.buffers.export_page":
@@ -444,24 +429,45 @@ def test_a_suspicion_is_confirmed_by_a_real_rerun_with_the_run_s_parameters(
         return msgspec.structs.replace(result, value=exact(1e9))
 
     base, run = tmp_path / "base", tmp_path / "run"
-    made = ("--profile", "smoke", "--services", "embedded", "--out", str(base))
-    done = perflab("run", "01_database", *made)
-    assert done.returncode == 0, done.stdout
+    of_base = database_alone(smoke_run.run, base)
     shutil.copytree(base, run)
     rewritten(run, worse)
-    of_base = read_manifest(RunFolder(base).manifest)
-    (notebook,) = of_base.notebooks
     left_out = {"without_indexes": ["idx_tasks_created"]}
-    changed = msgspec.structs.replace(notebook, parameters=left_out)
+    changed = msgspec.structs.replace(of_base.notebooks[0], parameters=left_out)
     write_document(
         RunFolder(run).manifest, msgspec.structs.replace(of_base, id="run", notebooks=(changed,))
     )
-    said = perflab("compare", "run", "base", "--confirm")
+    said = subprocess.run(
+        [str(Path(sys.executable).with_name("perflab")), "compare", "run", "base", "--confirm"],
+        capture_output=True,
+        text=True,
+        env={
+            **os.environ,
+            "PERFLAB_PROFILES": str(FIXTURES / "profiles.toml"),
+            "PERFLAB_RUNS_DIR": str(tmp_path),
+            "COLUMNS": "200",
+        },
+        timeout=420,
+        check=False,
+    )
     assert said.returncode == 1, said.stdout + said.stderr
     assert "1 of 1 seen again in run-again1" in said.stdout
     again = read_manifest(RunFolder(tmp_path / "run-again1").manifest)
     assert again.notebooks[0].parameters == left_out
     assert again.profile == "smoke"
+
+
+def database_alone(run: Path, target: Path) -> Manifest:
+    """A copy of a run as if 01_database had been all of it, and its manifest."""
+    shutil.copytree(run, target)
+    for path in (target / "results").iterdir():
+        if path.stem != "01_database":
+            path.unlink()
+    found = read_manifest(RunFolder(target).manifest)
+    only = tuple(notebook for notebook in found.notebooks if notebook.name == "01_database")
+    alone: Manifest = msgspec.structs.replace(found, id=target.name, notebooks=only)
+    write_document(RunFolder(target).manifest, alone)
+    return alone
 
 
 # --- docs/ci.md ---

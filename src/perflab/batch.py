@@ -16,7 +16,6 @@ from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
-from perflab.parameters import NOTEBOOKS, Common, check
 from perflab.paths import notebooks_dir
 from perflab.runs import RUN_VARIABLE, SERVICES_VARIABLE, RunFolder
 
@@ -166,15 +165,6 @@ def run_notebook(
         executed=str(executed),
         failure=" ".join(failure.split()),
     )
-
-
-def checked_parameters(
-    notebooks: Sequence[str],
-    common: Mapping[str, object],
-    given: Mapping[str, Mapping[str, object]],
-) -> dict[str, Common]:
-    """The parameters of every notebook, checked before anything starts."""
-    return {name: check(NOTEBOOKS[name], {**common, **given[name]}) for name in notebooks}
 
 
 @contextmanager

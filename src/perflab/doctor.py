@@ -17,7 +17,7 @@ from perflab.measure.environment import library_versions, steadiness
 from perflab.paths import cache_dir, runs_dir
 from perflab.services import CACHE_LIMIT_BYTES, Probe, databases_dir, folder_bytes, probe
 from perflab.services.docker.volumes import drop_all, kept_here
-from perflab.services.servers import SERVICE_NAMES, ServiceName
+from perflab.services.servers import SERVICE_NAMES, USUAL_NAMES, ServiceName
 
 ENOUGH_FILES = 4_096
 ENOUGH_DISK_BYTES = 3 * 2**30
@@ -61,7 +61,9 @@ def _server(service: ServiceName, probes: Sequence[Probe]) -> Finding:
     others = "; ".join(f"{p.rung}: {p.reason}" for p in rungs if not p.available and p is not first)
     if first is None:
         advice = next((p.advice for p in reversed(rungs) if p.advice), "")
-        return Finding(service, f"none can be had ({others})", ok=False, advice=advice)
+        needed = service in USUAL_NAMES
+        more = "" if needed else "; what needs one is left out"
+        return Finding(service, f"none can be had ({others}){more}", ok=not needed, advice=advice)
     if not first.available:
         return Finding(service, first.reason, ok=False, advice=first.advice)
     more = f" ({others})" if others else ""

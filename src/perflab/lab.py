@@ -34,8 +34,11 @@ from perflab.report.style import title_of
 from perflab.report.tables import Table
 from perflab.runs import SERVICES_VARIABLE, RunFolder, current_run
 from perflab.services import (
+    Nginx,
     Postgres,
     PostgresSettings,
+    Redis,
+    RungUnavailable,
     Services,
     attach_services,
     lacks,
@@ -64,6 +67,7 @@ class Lab:
         self._exhibits = Exhibits(notebook=notebook)
         self._closing = ExitStack()
         self._services: Services | None = None
+        self._edge: Nginx | NotRun | None = None
         self._datasets: Datasets | None = None
         self._environment: Environment | None = None
 
@@ -85,6 +89,21 @@ class Lab:
             self._services = opened
         return self._services
 
+    def edge(self) -> Nginx | NotRun:
+        """The edge: an nginx of this notebook's own, which answers 503 until it is told to serve.
+
+        It is started at the first call and ends with the lab. A NotRun says why there is none.
+        """
+        if self._edge is None:
+            try:
+                opened = open_services(self.parameters.services, only=["edge"])
+            except RungUnavailable as error:
+                self._edge = NotRun("the edge", str(error).removeprefix("edge: "))
+            else:
+                self.at_close(opened.close)
+                self._edge = opened.edge
+        return self._edge
+
     @property
     def datasets(self) -> Datasets:
         """The seeded databases of this profile, loaded (or taken from the cache) at first use."""
@@ -99,9 +118,13 @@ class Lab:
     def environment(self) -> Environment:
         """What the figures were measured on; captured once, written beside the results."""
         if self._environment is None:
-            servers = (self._services.postgres, self._services.redis) if self._services else ()
-            lacking = [sentence for server in servers for sentence in lacks(server)]
-            self._environment = capture(self._services, lacking)
+            used: dict[str, Postgres | Redis | Nginx] = {}
+            if self._services is not None:
+                used = {"postgres": self._services.postgres, "redis": self._services.redis}
+                if isinstance(self._edge, Nginx):
+                    used["edge"] = self._edge
+            lacking = [sentence for server in used.values() for sentence in lacks(server)]
+            self._environment = capture(used, lacking)
             path = self.run.path / "environment.json"
             if self._services is not None or not path.exists():
                 write_environment(path, self._environment)  # a notebook with servers knows more
@@ -110,15 +133,16 @@ class Lab:
     @property
     def origin(self) -> Origin:
         """What every result of this notebook carries; opens the servers, since it names them."""
-        postgres = self.services.postgres
+        postgres, redis = self.services.postgres, self.services.redis
         return Origin(
             notebook=self.notebook,
             run_id=self.run.id,
             profile=self.profile.name,
             seed=self.parameters.seed,
             environment_id=self.environment.id,
-            rung=postgres.rung,
-            server_version=f"PostgreSQL {postgres.version}",
+            rung=", ".join(dict.fromkeys([postgres.rung, redis.rung])),
+            server_version=f"PostgreSQL {postgres.version},"
+            f" {redis.flavour.title()} {redis.version}",
         )
 
     def progress(self, title: str) -> AbstractContextManager[Step]:
@@ -182,7 +206,7 @@ class Lab:
             if self._datasets is not None:
                 stack.callback(self._datasets.close)
             stack.callback(self._closing.close)
-            self._services = self._datasets = None
+            self._services = self._datasets = self._edge = None
 
 
 def start_services(rung: RungChoice, profile: Profile, seed: int) -> Services:

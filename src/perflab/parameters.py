@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
@@ -16,6 +17,9 @@ from perflab.profiles import load_profile
 from perflab.schema.indexes import select_indexes
 from perflab.workload import check_claims, load_workload
 
+RIVALS = ("cachetools", "cashews", "theine")
+"""Libraries of the extra ``peers`` that 08_peers compares with."""
+
 RungChoice = Literal["auto", "url", "docker", "embedded"]
 PlanCacheMode = Literal["auto", "force_custom_plan", "force_generic_plan"]
 
@@ -25,6 +29,8 @@ class Common(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     servers: ClassVar[bool] = True
     """Whether the notebook needs servers and seeded data."""
+    by_default: ClassVar[bool] = True
+    """Whether ``perflab run`` runs it without being asked for it by name."""
 
     profile: str = "quick"
     """How big: a table of ``data/profiles.toml``."""
@@ -79,6 +85,41 @@ class DatabaseParameters(Common, frozen=True, forbid_unknown_fields=True, kw_onl
         check_claims(load_workload(Path(self.workload)), ids, self.claims)
 
 
+class CacheParameters(Common, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """03_cache."""
+
+    alpha: Annotated[float, msgspec.Meta(ge=0, le=5)] = 1.21
+    """Zipf's exponent of the generated requests; the median of Twitter's caches."""
+    trace: str = ""
+    """A file of requests of one's own; empty for generated ones."""
+
+    def verify(self) -> None:
+        """A trace must be there; what is in it is read when the notebook begins."""
+        super().verify()
+        if self.trace and not Path(self.trace).is_file():
+            raise ParameterError(f"parameter trace={self.trace!r}: no such file")
+
+
+class PeersParameters(Common, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """08_peers."""
+
+    by_default: ClassVar[bool] = False
+
+    @property
+    def lab_data(self) -> bool:
+        """Nothing here reads the lab's database."""
+        return False
+
+    def verify(self) -> None:
+        """The other libraries must be installed."""
+        super().verify()
+        if missing := [name for name in RIVALS if find_spec(name) is None]:
+            raise ParameterError(
+                f"08_peers compares with libraries that are not installed here:"
+                f" {', '.join(missing)}; `make peers` installs them and runs it"
+            )
+
+
 class ScorecardParameters(Common, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """09_scorecard."""
 
@@ -90,10 +131,14 @@ class ScorecardParameters(Common, frozen=True, forbid_unknown_fields=True, kw_on
 
 NOTEBOOKS: Mapping[str, type[Common]] = {
     "01_database": DatabaseParameters,
+    "03_cache": CacheParameters,
+    "08_peers": PeersParameters,
     "09_scorecard": ScorecardParameters,
 }
+DEFAULT_NOTEBOOKS = tuple(name for name, type_ in NOTEBOOKS.items() if type_.by_default)
+"""What ``perflab run`` runs where none is named."""
 
-PATHS = ("claims", "workload")
+PATHS = ("claims", "workload", "trace")
 """Parameters that are paths, relative to where the command is called."""
 
 P = TypeVar("P", bound=Common)

@@ -39,12 +39,57 @@ class DatabaseSizes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Rounds of the write-cost experiment."""
 
 
+class CacheSizes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How much the cache notebook asks of the tiers and how often it measures."""
+
+    keys: int
+    """Different keys of the generated requests."""
+    rate_rps: float
+    """Requests per second of the service that is imitated."""
+    driven_rps: float
+    """Requests per second that reach the real tiers; over ``rate_rps`` it is the factor by which
+    TTLs longer than the run are scaled."""
+    windows: int
+    """Parts of a run, each a quarter of a TTL long; the repetitions behind an interval."""
+    memory_s: float
+    """Seconds of the run that looks at the memory tier in real time."""
+    edge_pages: int
+    """Different public pages behind the edge."""
+    edge_rps: float
+    """Requests per second for them, of the site that is imitated."""
+    edge_driven_rps: float
+    """Requests per second that reach the real edge, about: see ``driven_rps``."""
+    virtual_requests: int
+    """Requests of a run in virtual time."""
+    curve_requests: int
+    """Generated requests behind the miss-ratio curves."""
+    rounds: int
+    """Rounds of a comparison: each visits every arm for one block."""
+    calls: int
+    """Timed calls of each query in a block."""
+    scratch_calls: int
+    """The same, where one side has neither indexes nor a cache."""
+    slow_queries: int
+    """How many of the database's slowest queries are put behind the cache."""
+    entries: int
+    """Entries that Redis is filled with to see whether it holds them."""
+    readers: int
+    """Requests that miss the same key at once."""
+    races: int
+    """Fills that race a purge, and purges whose way is timed."""
+    warm_users: int
+    """Users whose data is loaded before the first request."""
+    warm_rounds: int
+    """How often the first minute is lived through, cold and warm."""
+
+
 class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One profile; its name is its table in the file."""
 
     deadline_s: float
     """A notebook that runs longer than this is stopped and reported."""
     database: DatabaseSizes
+    cache: CacheSizes
     name: str = ""
 
 
@@ -64,7 +109,17 @@ def load_profiles(path: Path | None = None) -> dict[str, Profile]:
             raise error_at(
                 path, [name, "database", "scaling_users"], "must all be smaller than users"
             )
+        _check_cache(path, name, profile.cache)
     return {name: msgspec.structs.replace(p, name=name) for name, p in profiles.items()}
+
+
+def _check_cache(path: Path, name: str, sizes: CacheSizes) -> None:
+    """A ConfigError for a size that nothing can be measured at."""
+    for field in msgspec.structs.fields(CacheSizes):
+        if not getattr(sizes, field.name) > 0:
+            raise error_at(path, [name, "cache", field.name], "must be above 0")
+    if sizes.driven_rps < sizes.rate_rps:
+        raise error_at(path, [name, "cache", "driven_rps"], "must be at least rate_rps")
 
 
 def load_profile(name: str) -> Profile:

@@ -3,91 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import os
 import signal
-import subprocess
-import time
-from collections.abc import Callable, Iterator
 from typing import Any
 
-import pytest
-import redis
-
 from perflab.cache.entry import Invalidation
-from perflab.cache.redis.keys import Keys, slot
-from perflab.services.embedded.binaries import find_redis
-from perflab.services.ports import free_ports
+from perflab.cache.redis.keys import Keys
+from perflab.redis_link import slot
 
 from .redis_support import entry, open_tier, own_prefix, run, store
 
-NODES = 3
-SLOTS = 16384
 PATIENCE_S = 60.0
-
-
-def wait_until(true: Callable[[], object]) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not true():
-        assert time.monotonic() < end, "the cluster did not come up"
-        time.sleep(0.05)
-
-
-def is_up(client: Any) -> bool:
-    try:
-        state = client.execute_command("CLUSTER INFO")
-    except redis.ConnectionError:
-        return False
-    return bool(state["cluster_state"] == "ok" and state["cluster_known_nodes"] == str(NODES))
-
-
-def answers(client: Any) -> bool:
-    try:
-        return bool(client.ping())
-    except redis.ConnectionError:
-        return False
-
-
-@pytest.fixture(scope="module")
-def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Any]]:
-    """Clients of three primaries that share the slots."""
-    program = find_redis().path
-    ports = free_ports()
-    processes: list[subprocess.Popen[bytes]] = []
-    started: list[tuple[Any, int, int]] = []
-    try:
-        for _ in range(NODES):
-            port, bus = next(ports), next(ports)
-            home = tmp_path_factory.mktemp("node")
-            options = f"--port {port} --cluster-port {bus} --cluster-enabled yes --bind 127.0.0.1"
-            processes.append(
-                subprocess.Popen(
-                    [program, *options.split(), "--save", "", "--dir", str(home)],
-                    stdout=subprocess.DEVNULL,
-                )
-            )
-            started.append((redis.Redis(port=port), port, bus))
-        for number, (client, _, _) in enumerate(started):
-            wait_until(functools.partial(answers, client))
-            first, end = SLOTS * number // NODES, SLOTS * (number + 1) // NODES
-            client.execute_command("CLUSTER ADDSLOTSRANGE", first, end - 1)
-            client.execute_command("CLUSTER SET-CONFIG-EPOCH", number + 1)
-        for _, port, bus in started[1:]:
-            started[0][0].execute_command("CLUSTER MEET", "127.0.0.1", port, bus)
-        for client, _, _ in started:
-            wait_until(functools.partial(is_up, client))
-        yield [client for client, _, _ in started]
-    finally:
-        for client, _, _ in started:
-            client.close()
-        for process in processes:
-            process.kill()
-            process.wait()
-
-
-@pytest.fixture
-def url(nodes: list[Any]) -> str:
-    return f"redis://127.0.0.1:{nodes[1].connection_pool.connection_kwargs['port']}"
 
 
 def mgets(nodes: list[Any]) -> int:
@@ -95,12 +21,12 @@ def mgets(nodes: list[Any]) -> int:
     return sum(one["calls"] for one in stats)
 
 
-def test_gets_of_a_tick_are_one_mget_for_each_slot(nodes: list[Any], url: str) -> None:
+def test_gets_of_a_tick_are_one_mget_for_each_slot(nodes: list[Any], cluster: str) -> None:
     prefix = own_prefix()
     names = Keys(prefix)
 
     async def scenario() -> None:
-        async with open_tier(url, prefix=prefix, cluster=True) as tier:
+        async with open_tier(cluster, prefix=prefix, cluster=True) as tier:
             await tier.ping()
             keys = [str(number) for number in range(40)]
             tags = {key: ("all", f"tag:{int(key) % 3}") for key in keys}
@@ -117,13 +43,13 @@ def test_gets_of_a_tick_are_one_mget_for_each_slot(nodes: list[Any], url: str) -
     run(scenario())
 
 
-def test_leases_tags_and_purges_work_across_slots(url: str) -> None:
+def test_leases_tags_and_purges_work_across_slots(cluster: str) -> None:
     prefix = own_prefix()
 
     async def scenario() -> None:
         async with (
-            open_tier(url, prefix=prefix, cluster=True) as here,
-            open_tier(url, prefix=prefix, cluster=True) as there,
+            open_tier(cluster, prefix=prefix, cluster=True) as here,
+            open_tier(cluster, prefix=prefix, cluster=True) as there,
         ):
             for key in ("a", "b", "c", "}", "{", "x}y{z}"):
                 lease = await here.lease(key, ("red", "blue"), ttl_s=60)
@@ -150,9 +76,9 @@ def test_leases_tags_and_purges_work_across_slots(url: str) -> None:
     run(scenario())
 
 
-def test_a_node_that_forgot_the_scripts_is_told_again(nodes: list[Any], url: str) -> None:
+def test_a_node_that_forgot_the_scripts_is_told_again(nodes: list[Any], cluster: str) -> None:
     async def scenario() -> None:
-        async with open_tier(url, cluster=True) as tier:
+        async with open_tier(cluster, cluster=True) as tier:
             for node in nodes:
                 node.script_flush()
             await asyncio.gather(*(store(tier, str(number), number) for number in range(20)))
@@ -161,14 +87,14 @@ def test_a_node_that_forgot_the_scripts_is_told_again(nodes: list[Any], url: str
     run(scenario())
 
 
-def test_invalidations_reach_listeners_on_any_node(url: str) -> None:
+def test_invalidations_reach_listeners_on_any_node(cluster: str) -> None:
     prefix = own_prefix()
 
     async def scenario() -> None:
         heard: list[Invalidation] = []
         async with (
-            open_tier(url, prefix=prefix, cluster=True) as here,
-            open_tier(url, prefix=prefix, cluster=True) as there,
+            open_tier(cluster, prefix=prefix, cluster=True) as here,
+            open_tier(cluster, prefix=prefix, cluster=True) as there,
         ):
             await here.ping()
             here.listen(heard.append)
@@ -183,9 +109,9 @@ def test_invalidations_reach_listeners_on_any_node(url: str) -> None:
     run(scenario())
 
 
-def test_a_node_that_hangs_is_an_outage_that_ends_with_it(nodes: list[Any], url: str) -> None:
+def test_a_node_that_hangs_is_an_outage_that_ends_with_it(nodes: list[Any], cluster: str) -> None:
     async def scenario() -> None:
-        async with open_tier(url, cluster=True, budget_s=0.3, timeout_s=PATIENCE_S) as tier:
+        async with open_tier(cluster, cluster=True, budget_s=0.3, timeout_s=PATIENCE_S) as tier:
             await tier.ping()
             keys = [str(number) for number in range(30)]
             for key in keys:

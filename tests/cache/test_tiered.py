@@ -637,6 +637,32 @@ def test_a_request_after_a_purge_does_not_join_a_load_from_before_it(with_shared
     run(scenario)
 
 
+def test_a_purge_whose_caller_is_cancelled_is_carried_out_everywhere() -> None:
+    class Edge:
+        def __init__(self) -> None:
+            self.seen: list[Invalidation] = []
+
+        async def purge(self, invalidation: Invalidation) -> None:
+            await asyncio.sleep(0.1)
+            self.seen.append(invalidation)
+
+    async def scenario() -> None:
+        shared, edge = SharedStandIn(), Edge()
+        async with tiered(shared, beyond=[edge]) as cache:
+            await cache.get_or_load("k", Source(), PLAIN)
+            shared.pace([0.5])
+            purge = asyncio.ensure_future(cache.invalidate(keys=["k"]))
+            await asyncio.sleep(0.1)
+            purge.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await purge
+            assert "k" in shared.entries, "Redis has not been told yet"
+        assert "k" not in shared.entries
+        assert edge.seen == [Invalidation(keys=("k",))], "closing waits for it"
+
+    run(scenario)
+
+
 def test_what_was_read_during_a_purge_is_gone_after_it() -> None:
     policy = CachePolicy(name="p", ttl_s=60.0, memory_ttl_s=60.0)
 

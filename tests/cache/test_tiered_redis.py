@@ -114,6 +114,7 @@ def test_with_redis_down_they_are_one_load_in_each_process() -> None:
     assert all(report["imbalances"] == [] for report, _ in results)
 
 
+@pytest.mark.serial
 def test_killing_the_holder_delays_the_others_by_at_most_the_lease_time(
     redis_server: Redis,
 ) -> None:
@@ -208,6 +209,7 @@ def test_a_purge_reaches_the_memory_of_another_cache(redis_server: Redis) -> Non
     run(scenario, virtual=False)
 
 
+@pytest.mark.serial
 def test_redis_killed_under_load_fails_no_request_and_is_used_again(
     own_services: Services,
 ) -> None:

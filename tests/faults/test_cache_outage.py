@@ -113,6 +113,7 @@ def stopped(server: Redis) -> Iterator[None]:
         os.kill(process, signal.SIGCONT)
 
 
+@pytest.mark.serial
 def test_killed_under_load_no_request_fails_and_it_recovers_in_time(
     server: Redis, prefix: str
 ) -> None:
@@ -183,6 +184,7 @@ def test_a_stopped_server_costs_the_budget_and_then_nothing(server: Redis, prefi
     run(scenario())
 
 
+@pytest.mark.serial
 def test_a_server_that_goes_on_after_a_stop_is_used_again_with_what_it_holds(
     server: Redis, prefix: str
 ) -> None:
@@ -225,6 +227,7 @@ def test_a_lease_whose_answer_came_too_late_holds_up_nobody(
     async def scenario() -> None:
         async with RedisTier(through(proxy, server), prefix=prefix, budget_s=0.2) as tier:
             await tier.ping()
+            assert await tier.lease("other") is not None  # the server knows the scripts now
             proxy.latency_s = 0.3
             assert await tier.lease("k", ttl_s=FOR_EVER_S) is None
             name = Keys(prefix).lease("k")

@@ -23,6 +23,7 @@ from perflab.services.owner import Mark
 from perflab.services.warden import machine
 
 from .owners import ATTACH, STAY, Owner, homes_of, until
+from .test_orphans import RESTART_EDGE
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
@@ -31,10 +32,14 @@ OPEN = f"""
 import os, sys, threading, time
 from perflab.services import PostgresSettings, open_services
 services = open_services(
-    "docker", settings=PostgresSettings(shared_buffers_mb=32), template="{TEMPLATE}"
+    "docker",
+    settings=PostgresSettings(shared_buffers_mb=32),
+    template="{TEMPLATE}",
+    only=["postgres", "redis", "edge"],
 )
 print(services.share(), flush=True)
 """
+OPEN_EDGE = OPEN.replace('"postgres", "redis", ', "")
 FILL = """
 import psycopg
 with psycopg.connect(services.postgres.conninfo()) as conn:
@@ -86,7 +91,8 @@ def test_killed_owner_leaves_no_container_and_no_volume(
     owner = own(OPEN + STAY)
     owner.share()
     names = things_of(client, owner.process.pid)
-    assert {name.rpartition("-")[2] for name in names} == {"postgres", "redis", "data"}
+    made = {name.rpartition("-")[2] for name in names}
+    assert made == {"postgres", "redis", "edge", "data"}
     mounts = [
         mount["Name"]
         for name in names
@@ -100,7 +106,7 @@ def test_killed_owner_leaves_no_container_and_no_volume(
     assert anonymous_volumes(client) <= before
 
 
-@pytest.mark.parametrize("sign", ["data", "postgres", "redis"])
+@pytest.mark.parametrize("sign", ["data", "postgres", "redis", "edge"])
 def test_owner_killed_while_it_starts_leaves_nothing(
     client: Any, own: Callable[..., Owner], sign: str
 ) -> None:
@@ -190,6 +196,18 @@ def test_owner_killed_while_another_process_restarts_leaves_nothing(
     assert "Traceback" not in last
 
 
+@pytest.mark.parametrize("moment", ["served", "killed"])
+def test_owner_killed_while_it_restarts_its_edge_leaves_nothing(
+    client: Any, own: Callable[..., Owner], moment: str
+) -> None:
+    owner = own(OPEN_EDGE + RESTART_EDGE)
+    owner.share()
+    assert owner.process.stdout
+    assert any(line == f"{moment}\n" for line in owner.process.stdout)
+    owner.kill()
+    assert_nothing_left(client, owner.process.pid)
+
+
 def test_nothing_can_be_made_for_a_lab_that_has_ended(
     client: Any, own: Callable[..., Owner]
 ) -> None:
@@ -214,7 +232,7 @@ def test_the_next_lab_removes_what_is_left_where_the_watchdog_was_killed_too(
     home = owner.share().parent
     owner.watchdog().kill()
     owner.kill()
-    assert len(things_of(client, owner.process.pid)) == 3
+    assert len(things_of(client, owner.process.pid)) == 4
     assert home.name in docker_leftovers.sweep(client)
     assert things_of(client, owner.process.pid) == []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -24,8 +25,20 @@ from .owners import ATTACH, STAY, Owner, homes_of, until, watchdog_of
 OPEN = """
 import os, sys, threading, time
 from perflab.services import PostgresSettings, open_services
-services = open_services("embedded", settings=PostgresSettings(shared_buffers_mb=32))
+services = open_services(
+    "embedded",
+    settings=PostgresSettings(shared_buffers_mb=32),
+    only=["postgres", "redis", "edge"],
+)
 print(services.share(), flush=True)
+"""
+OPEN_EDGE = OPEN.replace('"postgres", "redis", ', "")
+RESTART_EDGE = """
+task = f"server {{ listen {services.edge.host}:{services.edge.port}; return 204; }}"
+while True:
+    services.edge.restart(); print("restarted", flush=True)
+    services.edge.serve(task); print("served", flush=True)
+    services.edge.stop(kill=True); print("killed", flush=True)
 """
 
 
@@ -60,7 +73,8 @@ def test_killed_owner_leaves_nothing(own: Callable[..., Owner]) -> None:
     owner = own(OPEN + STAY)
     home = owner.share().parent
     postmaster = int((home / "pg/data/postmaster.pid").read_text().splitlines()[0])
-    assert len(processes_of(home)) >= 3
+    for name in ("postgres", "edge", "redis|valkey"):
+        assert [line for line in processes_of(home) if re.search(name, line)], name
     assert shared_memory_of(postmaster)
     owner.kill()
     assert_nothing_left(home)
@@ -79,13 +93,26 @@ def test_killed_owner_with_open_sessions_at_work_leaves_nothing(own: Callable[..
 
 
 @pytest.mark.parametrize(
-    "sign", ["machine", "redis/pid", "pg", "pg/initdb", "pg/data", "pg/data/postmaster.pid"]
+    "sign",
+    [
+        "machine",
+        "redis/pid",
+        "pg",
+        "pg/initdb",
+        "pg/data",
+        "pg/data/postmaster.pid",
+        "edge",
+        "edge/pid",
+        "edge/alive",
+    ],
 )
 def test_owner_killed_while_it_starts_leaves_nothing(
     own: Callable[..., Owner], tmp_path: Path, sign: str
 ) -> None:
+    # the edge comes last, so that "edge" is the sign of a lab with all three
+    program = OPEN_EDGE if sign.startswith("edge/") else OPEN
     # an empty cache, so that initdb runs as well
-    owner = own(OPEN + STAY, PERFLAB_CACHE_DIR=str(tmp_path))
+    owner = own(program + STAY, PERFLAB_CACHE_DIR=str(tmp_path))
     pid = owner.process.pid
     assert until(lambda: any((home / sign).exists() for home in homes_of(pid)), 30.0)
     (home,) = homes_of(pid)
@@ -204,6 +231,30 @@ def test_owner_killed_while_another_process_restarts_leaves_nothing(
     assert other.wait() == 0
     assert "Traceback" not in last
     assert_nothing_left(share.parent)
+
+
+@pytest.mark.parametrize("moment", ["restarted", "served", "killed"])
+def test_owner_killed_while_it_restarts_its_edge_leaves_nothing(
+    own: Callable[..., Owner], moment: str
+) -> None:
+    owner = own(OPEN_EDGE + RESTART_EDGE)
+    home = owner.share().parent
+    assert owner.process.stdout
+    assert any(line == f"{moment}\n" for line in owner.process.stdout)
+    owner.kill()
+    assert_nothing_left(home)
+
+
+def test_edge_whose_master_was_killed_ends_with_its_owner(own: Callable[..., Owner]) -> None:
+    owner = own(OPEN_EDGE + STAY)
+    home = owner.share().parent
+    master = psutil.Process(int((home / "edge/pid").read_text()))
+    workers = master.children()
+    assert workers
+    master.kill()
+    owner.kill()
+    assert_nothing_left(home)
+    assert until(lambda: not any(worker.is_running() for worker in workers))
 
 
 def test_watchdog_ignores_the_signals_of_a_terminal(own: Callable[..., Owner]) -> None:

@@ -30,13 +30,8 @@ class FakeServer:
     settings: dict[str, str] = field(default_factory=lambda: {"shared_buffers": "512MB"})
 
 
-@dataclass(frozen=True)
-class FakeServices:
-    postgres: FakeServer = field(default_factory=FakeServer)
-
-
 def test_everything_that_must_travel_with_a_figure_is_captured(tmp_path: Path) -> None:
-    environment = capture(FakeServices())
+    environment = capture({"postgres": FakeServer()})
     assert environment.cpu_model
     assert environment.cpu_count == os.cpu_count()
     assert 1 <= environment.cpu_usable <= environment.cpu_count
@@ -54,7 +49,7 @@ def test_everything_that_must_travel_with_a_figure_is_captured(tmp_path: Path) -
 
 
 def test_an_environment_without_servers_is_the_same_machine() -> None:
-    assert capture().id == capture(FakeServices()).id
+    assert capture().id == capture({"postgres": FakeServer()}).id
     assert capture().servers == {}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -95,3 +96,14 @@ def run_nbval(
         timeout=200,
         check=False,
     )
+
+
+def test_no_two_notebooks_keep_a_table_or_plot_under_one_name() -> None:
+    kept = [
+        found
+        for name in ALL
+        for cell in code_cells(name)
+        for found in re.findall(r"lab\.(table|plot)\(\s*\"(\w+)\"", "".join(cell["source"]))
+    ]
+    assert len(kept) > 30
+    assert len(set(kept)) == len(kept), "they would overwrite each other in a run's folder"

@@ -11,7 +11,7 @@ import pytest
 from perflab.services import Postgres, PostgresSettings, Redis, Services, features, lacks
 from perflab.services import open_services as opening
 from perflab.services.external.leftovers import connect_redis
-from perflab.services.features import POSTGRES, REDIS, postgres_lacks
+from perflab.services.features import NGINX, POSTGRES, REDIS, nginx_lacks, postgres_lacks
 from perflab.services.servers import ServiceName
 
 
@@ -26,6 +26,13 @@ def test_a_version_has_what_came_with_it() -> None:
     assert any("C.UTF-8 (since 17)" in sentence for sentence in postgres_lacks(160_009))
     assert not any("C.UTF-8" in sentence for sentence in postgres_lacks(170_000))
     assert all(s.startswith("PostgreSQL 15 lacks ") for s in postgres_lacks(150_014))
+
+
+def test_an_old_nginx_is_told_from_a_new_one_by_number_and_not_by_text() -> None:
+    assert len(nginx_lacks("1.22.1")) == len(nginx_lacks("1.9.15")) == len(NGINX)
+    assert all(s.startswith("nginx 1.22.1 lacks ") for s in nginx_lacks("1.22.1"))
+    for version in ("1.23.0", "1.31.3", "1.27.1.2", "1.100rc1", "2.0"):
+        assert nginx_lacks(version) == ()
 
 
 @pytest.fixture(scope="module")

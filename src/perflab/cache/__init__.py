@@ -8,6 +8,7 @@ and simulated policies are in ``perflab.cache.traces`` and ``perflab.cache.polic
 from perflab.cache.codec import Codec
 from perflab.cache.entry import ABSENT, CacheError, Entry, Invalidation
 from perflab.cache.ledger import Ledger, LedgerStats
+from perflab.cache.loading import LoadTimeout
 from perflab.cache.memory import MemoryTier
 from perflab.cache.policy import (
     ACTIVE_TASKS,
@@ -18,9 +19,9 @@ from perflab.cache.policy import (
     CachePolicy,
 )
 from perflab.cache.queries import QueryCache
-from perflab.cache.redis import RedisTier
+from perflab.cache.redis import RedisTier, RedisUnavailable
 from perflab.cache.tiered import Answer, TieredCache, TieredStats
-from perflab.cache.warming import Warm, WarmReport, warm
+from perflab.cache.warming import Warm, WarmReport, most_critical, warm
 
 __all__ = [
     "ABSENT",
@@ -37,12 +38,15 @@ __all__ = [
     "Invalidation",
     "Ledger",
     "LedgerStats",
+    "LoadTimeout",
     "MemoryTier",
     "QueryCache",
     "RedisTier",
+    "RedisUnavailable",
     "TieredCache",
     "TieredStats",
     "Warm",
     "WarmReport",
+    "most_critical",
     "warm",
 ]

@@ -102,11 +102,11 @@ ACTIVE_TASKS: Final = CachePolicy(
 ANALYTICS: Final = CachePolicy(
     name="analytics",
     ttl_s=30 * _MINUTE_S,
-    stale_s=5 * _MINUTE_S,
+    stale_if_error_s=30 * _MINUTE_S,
     hard_timeout_s=30.0,
     needs_tags=True,
 )
-"""Half an hour, with tags; slow to load, so slightly stale figures are preferred to waiting."""
+"""Half an hour, with tags; slow to load, so old figures are preferred to none."""
 
 PUBLIC_CONTENT: Final = CachePolicy(
     name="public_content",

@@ -109,6 +109,7 @@ class TieredCache:
         self._filler = Filler(memory, shared, self._owed, clock)
         self._pauses: dict[str, float] = {}
         self._payer: asyncio.Task[None] | None = None
+        self._purges: set[asyncio.Task[bool]] = set()
         self._listening = False
         self._closed = False
         self._local: Callable[[str], Entry | None] = _nothing if memory is None else memory.get
@@ -217,6 +218,7 @@ class TieredCache:
         reaches them, at the latest when the local TTL is over. False: Redis is away. It is told
         as soon as it is back, and until then this process ignores what it may still hold.
 
+        Once begun it is carried out even if the caller is cancelled, as when a client leaves.
         A CacheError from a cache further out is raised after all have been purged.
         """
         names = Invalidation(check_names(keys), check_names(tags, "tag"), everything)
@@ -224,11 +226,10 @@ class TieredCache:
             return True
         self._open()
         self._drop(names)
-        reached = await self._tell(names)
-        if not reached:
-            self._owe(names)
-        await self._purge_beyond(names)
-        return reached
+        purge = asyncio.get_running_loop().create_task(self._purge(names))
+        self._purges.add(purge)
+        purge.add_done_callback(self._purges.discard)
+        return await asyncio.shield(purge)
 
     def stats(self) -> TieredStats:
         """The figures so far."""
@@ -237,7 +238,7 @@ class TieredCache:
         )
 
     async def close(self) -> None:
-        """End every load and refresh, and forget this process's copies.
+        """End every load and refresh, and forget this process's copies; purges are awaited.
 
         Whoever waits for a load gets a CacheError. The shared tier belongs to whoever made it
         and stays open; purges that it has not heard of (``stats().owed_purges``) are forgotten.
@@ -247,6 +248,8 @@ class TieredCache:
         if self._payer is not None:
             self._payer.cancel()
             await asyncio.wait((self._payer,))
+        if self._purges:
+            await asyncio.wait(self._purges)
         await self._flights.close()
         if self._memory is not None:
             self._memory.clear()
@@ -423,6 +426,13 @@ class TieredCache:
             keys=names.keys, tags=names.tags, everything=names.everything
         )
         self._drop(names)  # what was read from it in the meantime
+        return reached
+
+    async def _purge(self, names: Invalidation) -> bool:
+        reached = await self._tell(names)
+        if not reached:
+            self._owe(names)
+        await self._purge_beyond(names)
         return reached
 
     def _owe(self, names: Invalidation) -> None:

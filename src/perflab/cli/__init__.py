@@ -1,4 +1,4 @@
-"""The command line: ``perflab run``, ``report``, ``compare`` and ``doctor``."""
+"""The command line: ``perflab run``, ``report``, ``compare``, ``serve`` and ``doctor``."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from perflab.cli.console import console
 from perflab.cli.doctor import doctor
 from perflab.cli.report import report
 from perflab.cli.run import AssigningCommand, run
+from perflab.cli.serve import serve
 from perflab.errors import PerflabError
 
 app = typer.Typer(
@@ -26,6 +27,7 @@ app = typer.Typer(
 app.command(cls=AssigningCommand)(run)
 app.command()(report)
 app.command()(compare)
+app.command()(serve)
 app.command()(doctor)
 
 

@@ -28,7 +28,8 @@ class AssigningCommand(TyperCommand):
 
 def run(
     notebooks: Annotated[
-        list[str] | None, typer.Argument(help="Notebooks by name or path; all when left out.")
+        list[str] | None,
+        typer.Argument(help="Notebooks by name or path; all but 08_peers when left out."),
     ] = None,
     profile: Annotated[str, typer.Option(help="quick, standard or full.")] = "quick",
     services: Annotated[
@@ -44,16 +45,19 @@ def run(
     ] = None,
 ) -> None:
     """Run notebooks as one batch, print the scorecard and write the report."""
-    # imported here: `perflab --help` should not wait for pandas and papermill
-    from perflab.cli.session import run_batch
-    from perflab.parameters import NOTEBOOKS, notebook_name, parse_assignments
+    # imported here: `perflab --help` should not wait for what a run needs
+    from perflab.cli.checks import check_batch
+    from perflab.parameters import DEFAULT_NOTEBOOKS, notebook_name, parse_assignments
 
-    chosen = (
-        list(dict.fromkeys(notebook_name(n) for n in notebooks)) if notebooks else list(NOTEBOOKS)
-    )
+    chosen = list(dict.fromkeys(notebook_name(n) for n in notebooks or DEFAULT_NOTEBOOKS))
     common = {"profile": profile, "services": services, "seed": seed, "claims": claims}
     if claims:
         common["claims"] = str(Path(claims).resolve())
-    ok = run_batch(chosen, common, parse_assignments(parameter or [], chosen), out)
+    given = parse_assignments(parameter or [], chosen)
+    check_batch(chosen, common, given, out)
+    # imported here: the line about a mistake should not wait for pandas, matplotlib and papermill
+    from perflab.cli.session import run_batch
+
+    ok = run_batch(chosen, common, given, out)
     if not ok:
         raise typer.Exit(1)

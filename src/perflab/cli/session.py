@@ -9,18 +9,18 @@ from pathlib import Path
 from rich.markup import escape
 from rich.progress import Progress, TaskID
 
-from perflab.batch import Deadline, checked_parameters, kernel_environment, run_notebook
+from perflab.batch import Deadline, kernel_environment, run_notebook
+from perflab.cli.checks import check_batch
 from perflab.cli.console import console, progress_bars
 from perflab.cli.report import rebuild
 from perflab.datasets import Datasets
 from perflab.errors import PerflabError
 from perflab.lab import check_rung, start_services
-from perflab.measure.claims import load_claims
 from perflab.measure.results import read_results
 from perflab.parameters import Common
-from perflab.profiles import Profile, load_profile
+from perflab.profiles import Profile
 from perflab.report.console import print_scorecard
-from perflab.runs import Journal, RunFolder, check_out, new_run
+from perflab.runs import Journal, RunFolder, new_run
 from perflab.studies.scorecard import scorecard
 
 
@@ -34,11 +34,9 @@ def run_batch(
 
     ``common`` goes to every notebook, ``given`` to each its own. True when every cell ran.
     """
-    parameters = checked_parameters(chosen, common, given)
+    checked = check_batch(chosen, common, given, out)
+    parameters, profile = checked.parameters, checked.profile
     first = parameters[chosen[0]]
-    profile = load_profile(first.profile)
-    plan = load_claims(Path(first.claims) if first.claims else None)
-    check_out(out)
     deadline = Deadline(profile.deadline_s)
     folder: RunFolder | None = None
     try:
@@ -66,7 +64,7 @@ def run_batch(
         for r in read_results(p)
         if r.claim
     }
-    print_scorecard(console, scorecard(plan, found))
+    print_scorecard(console, scorecard(checked.plan, found))
     console.print(f"run: {folder.path}", soft_wrap=True)
     rebuild(folder)
     return journal.manifest.status == "done"

@@ -7,17 +7,19 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Literal, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Literal, NoReturn, TypeAlias
 
 import msgspec
 
 from perflab.config import error_at, load_toml
 from perflab.errors import PerflabError
-from perflab.measure.comparison import Comparison
 from perflab.measure.expressions import ExpressionError, evaluate, names_in
 from perflab.measure.metrics import METRICS, Metric, aa_of, estimate_of
 from perflab.measure.statistics import Estimate, NotEstimable
 from perflab.paths import data_dir
+
+if TYPE_CHECKING:
+    from perflab.measure.comparison import Comparison
 
 Word: TypeAlias = Literal["met", "missed", "cannot tell", "void"]
 

@@ -30,6 +30,8 @@ LIBRARIES = (
     "psycopg-pool",
     "redis",
     "hiredis",
+    "uvloop",
+    "granian",
     "sqlalchemy",
     "msgspec",
     "papermill",
@@ -42,7 +44,7 @@ STEADY = 0.95
 
 
 class Server(Protocol):
-    """A running server, as far as a figure depends on it."""
+    """A running server, as far as a figure depends on it; it may have ``settings``, by name."""
 
     @property
     def rung(self) -> str:
@@ -52,10 +54,6 @@ class Server(Protocol):
     def version(self) -> str:
         """As the server reports it."""
 
-    @property
-    def settings(self) -> Mapping[str, str]:
-        """Settings that differ from the server's defaults; never a password."""
-
 
 class ServerFacts(msgspec.Struct, frozen=True):
     """What is kept of a server."""
@@ -63,6 +61,7 @@ class ServerFacts(msgspec.Struct, frozen=True):
     rung: str
     version: str
     settings: dict[str, str] = {}
+    """Those that differ from the server's defaults; never a password."""
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,8 +90,8 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     """What the servers do not have and figures depend on, a sentence each."""
 
 
-def capture(services: object | None = None, lacks: Sequence[str] = ()) -> Environment:
-    """Look at this machine; ``services`` may carry ``postgres`` and ``redis`` servers.
+def capture(servers: Mapping[str, Server] | None = None, lacks: Sequence[str] = ()) -> Environment:
+    """Look at this machine, and at the servers in use by name.
 
     ``lacks`` are sentences about those servers, from whoever knows them.
     """
@@ -117,7 +116,10 @@ def capture(services: object | None = None, lacks: Sequence[str] = ()) -> Enviro
         libraries=library_versions(),
         git_revision=revision,
         git_dirty=dirty,
-        servers=_servers(services),
+        servers={
+            name: ServerFacts(server.rung, server.version, dict(getattr(server, "settings", {})))
+            for name, server in (servers or {}).items()
+        },
         lacks=tuple(lacks),
     )
 
@@ -205,16 +207,6 @@ def guarded(part: Callable[[], T], spin: Callable[[], float] = steadiness) -> Gu
     before = spin()
     value = part()
     return Guarded(value, before, spin())
-
-
-def _servers(services: object | None) -> dict[str, ServerFacts]:
-    found = {}
-    for name in ("postgres", "redis"):
-        server: Server | None = getattr(services, name, None)
-        if server is not None:
-            settings = dict(getattr(server, "settings", {}))
-            found[name] = ServerFacts(server.rung, server.version, settings)
-    return found
 
 
 def _cpu_model() -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from perflab.measure.comparison import Comparison, Statistic
 from perflab.measure.statistics import Estimate, Interval, NotEstimable
+
+if TYPE_CHECKING:  # it brings pandas, and a claims file is checked before anything is measured
+    from perflab.measure.comparison import Comparison, Statistic
 
 Kind = Literal["reduction", "absolute", "ratio", "value"]
 

@@ -27,7 +27,7 @@ from typing import TypeAlias
 
 import msgspec
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from perflab.measure.blocks import Blocks, Bootstrapped, Floats, rank
 
@@ -189,6 +189,8 @@ def independent_quantile(samples: Sequence[float] | Floats, q: float) -> Estimat
     n = len(values)
     if n < min_samples(q):
         return NotEstimable(f"{n} samples; {_named(q)} needs {min_samples(q):,}")
+    from scipy import stats  # a second to import, and everything imports this module
+
     low = int(stats.binom.ppf(TAIL, n, q))
     high = int(stats.binom.isf(TAIL, n, q))
     ends = max(low - 1, 0), min(high, n - 1)

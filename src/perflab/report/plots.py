@@ -5,7 +5,7 @@ Every function takes a tidy frame and returns a figure; none of them computes a 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from perflab.report.style import PALETTE, SERIES, VERDICT, finish, new_figure
+from perflab.report.style import NEUTRAL, PALETTE, SERIES, VERDICT, finish, new_figure
 
 
 def before_after(frame: pd.DataFrame, *, title: str, x: str = "mean latency (ms)") -> Figure:
@@ -52,6 +52,26 @@ def verdicts(frame: pd.DataFrame, *, title: str, x: str) -> Figure:
     return finish(axes, title=title, x=x, y="")
 
 
+def ranges(
+    frame: pd.DataFrame, *, label: str, value: str, hue: str, title: str, x_label: str
+) -> Figure:
+    """One row a label, one point with its interval a hue, on a logarithmic axis.
+
+    Rows come in the frame's order; ``{value}_lo`` and ``{value}_hi`` are the intervals.
+    """
+    labels = list(frame[label].drop_duplicates())
+    _figure, axes = new_figure(height=1.2 + 0.45 * len(labels))
+    y = {name: float(len(labels) - 1 - number) for number, name in enumerate(labels)}
+    for number, (name, part) in enumerate(frame.groupby(hue, sort=False)):
+        at = part[label].map(y) - 0.16 * number  # beside each other where they are close
+        lo, hi = part[f"{value}_lo"], part[f"{value}_hi"]
+        _points(axes, part[value], at, lo, hi, SERIES[number % len(SERIES)], str(name))
+    axes.set_yticks(list(y.values()), labels)
+    _log(axes, "x")
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return finish(axes, title=title, x=x_label, y="")
+
+
 def curves(
     frame: pd.DataFrame,
     *,
@@ -64,13 +84,22 @@ def curves(
     log: str = "",
     reference: float | None = None,
     reference_label: str = "",
+    predicted: Mapping[str, str] | None = None,
 ) -> Figure:
-    """Lines with points, intervals where ``{y}_lo`` exists; ``log`` is "x", "y" or "xy"."""
+    """Lines with points, intervals where ``{y}_lo`` exists; ``log`` is "x", "y" or "xy".
+
+    ``predicted`` names the series that are formulas, and the measured ones that they predict:
+    these are drawn dashed, without points and in the same colour.
+    """
     _figure, axes = new_figure()
-    for number, (name, part) in enumerate(frame.groupby(hue, sort=False)):
-        colour = PALETTE.get(str(name), SERIES[number % len(SERIES)])
+    formulas = predicted or {}
+    measured = [str(name) for name in frame[hue].drop_duplicates() if str(name) not in formulas]
+    colours = {n: PALETTE.get(n, SERIES[i % len(SERIES)]) for i, n in enumerate(measured)}
+    for name, part in frame.groupby(hue, sort=False):
+        colour = colours.get(formulas.get(str(name), str(name)), NEUTRAL)
         part = part.sort_values(x)
-        axes.plot(part[x], part[y], marker="o", color=colour, label=str(name))
+        line, marker = ("--", "") if str(name) in formulas else ("-", "o")
+        axes.plot(part[x], part[y], color=colour, label=str(name), linestyle=line, marker=marker)
         if f"{y}_lo" in part:
             axes.fill_between(
                 part[x].to_numpy(float),
@@ -171,7 +200,10 @@ def _log(axes: Axes, which: str) -> None:
     else:
         axes.set_yscale("log")
     axis: Axis = axes.xaxis if which == "x" else axes.yaxis
-    axis.set_major_locator(LogLocator(base=10, subs=(1.0,), numticks=12))
+    low, high = axis.get_view_interval()
+    few = high < 100 * low  # one or two powers of ten would not tell where a point lies
+    subs = (1.0, 2.0, 5.0) if few else (1.0,)
+    axis.set_major_locator(LogLocator(base=10, subs=subs, numticks=12))
     axis.set_major_formatter(FuncFormatter(_plain))
     axis.set_minor_formatter(NullFormatter())
     axes.grid(visible=True, which="minor", axis="x" if which == "x" else "y", color="#f3f3f3")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -17,6 +16,8 @@ SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 
 def new_figure(width: float = 8.0, height: float = 4.0) -> tuple[Figure, Axes]:
     """A figure with one axes in the lab's style; sizes in inches."""
+    import seaborn as sns  # here: who needs only colours should not wait for scipy.stats
+
     sns.set_theme(style="whitegrid", rc=_RC)
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.add_subplot()
@@ -24,6 +25,8 @@ def new_figure(width: float = 8.0, height: float = 4.0) -> tuple[Figure, Axes]:
 
 def finish(axes: Axes, *, title: str, x: str, y: str) -> Figure:
     """Set the title (the finding) and the axis labels (with units); returns the figure."""
+    import seaborn as sns
+
     axes.set_title(title, loc="left", fontsize=12, fontweight="bold", pad=12)
     axes.set_xlabel(x)
     axes.set_ylabel(y)

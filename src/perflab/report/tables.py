@@ -169,6 +169,8 @@ def _cell(value: object, digits: int | None) -> str:
     if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
         return "–"
     if isinstance(value, float):
+        if digits is None and abs(value) >= 10_000:
+            digits = 0  # four digits would be written as 1.2e+04
         return f"{value:,.{digits}f}" if digits is not None else f"{value:,.4g}"
     if isinstance(value, bool):
         return "yes" if value else "no"

@@ -9,13 +9,22 @@ import psycopg
 import redis
 
 from perflab.services.external.leftovers import connect_redis
-from perflab.services.servers import Postgres, Redis
+from perflab.services.nginx import version_num as nginx_version_num
+from perflab.services.servers import Nginx, Postgres, Redis
 
 
 class Since(msgspec.Struct, frozen=True):
     """A feature that came with a version of PostgreSQL."""
 
     major: int
+    name: str
+    consequence: str
+
+
+class SinceMinor(msgspec.Struct, frozen=True):
+    """A feature that came with a version of nginx."""
+
+    version: tuple[int, int]
     name: str
     consequence: str
 
@@ -70,6 +79,20 @@ REDIS: tuple[Needs, ...] = (
 )
 """HEXPIRE: Redis 7.4, Valkey 9.0; FUNCTION, EXPIRETIME: 7.0; HELLO: 6.0."""
 
+NGINX: tuple[SinceMinor, ...] = (
+    SinceMinor(
+        (1, 23),
+        "variables that hold all lines of a header field",
+        "the configuration reads the first line only, so that a second Vary is overlooked",
+    ),
+    SinceMinor(
+        (1, 23),
+        "a precedence of Cache-Control over Expires in any order of the two",
+        "an Expires in the past that comes first keeps a response from being stored",
+    ),
+)
+"""Source: http://nginx.org/en/CHANGES, 1.23.0."""
+
 
 _MODULES = {
     "pg_stat_statements": "pg_stat_statements.max",
@@ -77,13 +100,15 @@ _MODULES = {
 }
 
 
-def lacks(server: Postgres | Redis) -> tuple[str, ...]:
+def lacks(server: Postgres | Redis | Nginx) -> tuple[str, ...]:
     """What this server lacks of what the lab uses, each with what that means for the figures.
 
     Asks the server; reads only. A psycopg.Error or redis.RedisError where it does not answer.
     """
     if isinstance(server, Redis):
         return _redis_lacks(server)
+    if isinstance(server, Nginx):
+        return nginx_lacks(server.version)
     missing = postgres_lacks(server.version_num)
     with psycopg.connect(server.conninfo(), autocommit=True) as conn:
         found = tuple(sentence for check in _CHECKS if (sentence := check(conn, server)))
@@ -97,6 +122,16 @@ def postgres_lacks(version_num: int) -> tuple[str, ...]:
         f"PostgreSQL {major} lacks {feature.name} (since {feature.major}): {feature.consequence}"
         for feature in POSTGRES
         if major < feature.major
+    )
+
+
+def nginx_lacks(version: str) -> tuple[str, ...]:
+    """What a version of nginx does not have yet."""
+    return tuple(
+        f"nginx {version} lacks {feature.name} (since {'.'.join(map(str, feature.version))}):"
+        f" {feature.consequence}"
+        for feature in NGINX
+        if nginx_version_num(version) < feature.version
     )
 
 

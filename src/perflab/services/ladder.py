@@ -19,6 +19,8 @@ from perflab.services.home import Home, sweep
 from perflab.services.probe import Probe
 from perflab.services.servers import (
     SERVICE_NAMES,
+    USUAL_NAMES,
+    Nginx,
     Postgres,
     PostgresSettings,
     Redis,
@@ -41,7 +43,7 @@ class RungModule(Protocol):
         settings: PostgresSettings,
         template: str,
         /,
-    ) -> Postgres | Redis:
+    ) -> Postgres | Redis | Nginx:
         """The service, started or found."""
 
 
@@ -61,16 +63,20 @@ class Services:
         redis: Redis | None,
         notes: tuple[str, ...],
         home: Home | None = None,
+        *,
+        edge: Nginx | None = None,
     ) -> None:
         self._postgres = postgres
         self._redis = redis
+        self._edge = edge
         self._home = home
         self._closed = False
         self.notes = notes
         """One line per service: its rung, and why that one."""
 
     def __repr__(self) -> str:
-        parts = [repr(part) for part in (self._postgres, self._redis) if part is not None]
+        servers = (self._postgres, self._redis, self._edge)
+        parts = [repr(server) for server in servers if server is not None]
         return f"<Services {' '.join(parts)}{' closed' if self._closed else ''}>"
 
     @property
@@ -86,6 +92,19 @@ class Services:
         if self._redis is None:
             raise ServiceError("these services were opened without Redis; add it to only=")
         return self._redis
+
+    @property
+    def edge(self) -> Nginx:
+        """The nginx; a ServiceError if this process did not ask for it.
+
+        Unlike the others it is not shared: what it serves is for the process that it was opened by.
+        """
+        if self._edge is None:
+            raise ServiceError(
+                "these services have no edge; open one where its origin is:"
+                " open_services(only=['edge'])"
+            )
+        return self._edge
 
     def __enter__(self) -> Self:
         return self
@@ -119,6 +138,7 @@ class Services:
     def share(self) -> Path:
         """Write a file from which ``attach_services`` in another process can use these servers.
 
+        The edge is left out.
         It holds the passwords: only this user can read it, and it goes when the lab is closed.
         """
         if self._home is None:
@@ -135,12 +155,13 @@ def open_services(
     *,
     settings: PostgresSettings | None = None,
     template: str = "",
-    only: Collection[ServiceName] = SERVICE_NAMES,
+    only: Collection[ServiceName] = USUAL_NAMES,
 ) -> Services:
     """Start or find the servers named in ``only``; each can come from a rung of its own.
 
     ``template`` is a name under which ``Postgres.keep`` kept data; where the rung has none of that
-    name, the server starts empty. A RungUnavailable says why a rung cannot serve and what to do.
+    name, the server starts empty. A RungUnavailable says why a rung cannot serve and what to do;
+    ``url`` never has an edge, which is always the lab's own, and ``auto`` starts one.
     The servers end with ``close()``, or with this process.
     """
     unknown = set(only) - set(SERVICE_NAMES)
@@ -163,6 +184,7 @@ def open_services(
         next((server for server in servers if isinstance(server, Redis)), None),
         tuple(note for _module, note in chosen.values()),
         home,
+        edge=next((server for server in servers if isinstance(server, Nginx)), None),
     )
 
 

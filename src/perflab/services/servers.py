@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, Protocol
 
@@ -12,8 +13,10 @@ from perflab.services.errors import ServiceError
 
 Rung = Literal["url", "docker", "embedded"]
 """Where a server came from."""
-ServiceName = Literal["postgres", "redis"]
-SERVICE_NAMES: tuple[ServiceName, ...] = ("postgres", "redis")
+ServiceName = Literal["postgres", "redis", "edge"]
+SERVICE_NAMES: tuple[ServiceName, ...] = ("postgres", "redis", "edge")
+USUAL_NAMES: tuple[ServiceName, ...] = ("postgres", "redis")
+"""What is started unasked; an edge has nothing to serve before somebody has an origin for it."""
 RestartMode = Literal["fast", "immediate"]
 
 
@@ -40,6 +43,19 @@ class RedisControl(Protocol):
 
     def restart(self) -> None:
         """Stop and start again."""
+
+
+class NginxControl(Protocol):
+    """How a rung runs an nginx, which is always the lab's own."""
+
+    def serve(self, text: str) -> None:
+        """Serve something else."""
+
+    def restart(self) -> None:
+        """Stop and start again."""
+
+    def stop(self, *, kill: bool) -> None:
+        """Stop until it is restarted."""
 
 
 class PostgresAddress(msgspec.Struct, frozen=True):
@@ -88,6 +104,17 @@ class RedisAddress(msgspec.Struct, frozen=True):
 
     def __rich_repr__(self) -> list[tuple[str, object]]:
         return [("address", f"{self.host}:{self.port}")]
+
+
+class NginxAddress(msgspec.Struct, frozen=True):
+    """Where an nginx is, and what of it lies in the lab's folder."""
+
+    rung: Rung
+    version: str
+    build: str
+    host: str
+    port: int
+    cache: Path
 
 
 class Postgres:
@@ -287,6 +314,81 @@ class Redis:
                 " restart it yourself, or let the lab start one (--services embedded)"
             )
         self._control.restart()
+
+
+class Nginx:
+    """A running nginx: the edge in front of an origin, both on this machine's loopback interface.
+
+    It answers 503 until ``serve`` gives it something to do.
+    """
+
+    def __init__(self, address: NginxAddress, control: NginxControl) -> None:
+        self._address = address
+        self._control = control
+
+    def __repr__(self) -> str:
+        return f"<Nginx {self.version} ({self.rung}) on {self.host}:{self.port}>"
+
+    @property
+    def control(self) -> NginxControl:
+        """What restarts it."""
+        return self._control
+
+    @property
+    def rung(self) -> Rung:
+        """Where it came from."""
+        return self._address.rung
+
+    @property
+    def owned(self) -> bool:
+        """Whether the lab started it: it always did."""
+        return True
+
+    @property
+    def version(self) -> str:
+        """As people say it: ``1.31.3``."""
+        return self._address.version
+
+    @property
+    def build(self) -> str:
+        """Tells one build from another."""
+        return self._address.build
+
+    @property
+    def host(self) -> str:
+        """The address to listen on."""
+        return self._address.host
+
+    @property
+    def port(self) -> int:
+        """The port to listen on; a restart keeps it."""
+        return self._address.port
+
+    @property
+    def cache(self) -> Path:
+        """The folder for stored responses. This process may remove files there, on every rung."""
+        return self._address.cache
+
+    def url(self) -> str:
+        """Where it answers, without a slash at the end."""
+        return f"http://{self.host}:{self.port}"
+
+    def serve(self, text: str) -> None:
+        """Serve what ``text`` says from now on: directives for nginx's ``http`` block.
+
+        It must listen on ``host`` and ``port`` and may keep files in ``cache``, which is emptied.
+        The server is restarted. A ServiceError names what nginx finds wrong with it; the server
+        goes on as before then.
+        """
+        self._control.serve(text)
+
+    def restart(self) -> None:
+        """Stop and start again: same port, same configuration; what was stored stays."""
+        self._control.restart()
+
+    def stop(self, *, kill: bool = False) -> None:
+        """Stop until ``restart`` or ``serve``; ``kill`` makes it a crash."""
+        self._control.stop(kill=kill)
 
 
 def version_num(version: str) -> int:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 POSTGRES_NAMES = frozenset({"postgres"})
 REDIS_NAMES = frozenset({"redis-server", "valkey-server"})
-SERVER_NAMES = POSTGRES_NAMES | REDIS_NAMES | {"initdb", "pg_controldata", "cp"}
+NGINX_NAMES = frozenset({"nginx"})
+SERVER_NAMES = POSTGRES_NAMES | REDIS_NAMES | NGINX_NAMES | {"initdb", "pg_controldata", "cp"}
 """Programs that the lab runs in its folder. Nothing else in there is ever signalled: a shell or a
 pager that a person opened on a log file is not ours to end."""
 
@@ -41,6 +42,7 @@ class Stat:
         self.name = text[text.index("(") + 1 : name_end]
         self.alive = rest[0] not in ("Z", "X")
         self.parent = int(rest[1])
+        self.session = int(rest[3])
         self.started = int(rest[19])
 
 
@@ -86,16 +88,22 @@ def inhabitants(folder: str, names: frozenset[str] = SERVER_NAMES) -> dict[int, 
 
     Process titles carry the folder's name (command line, ``cluster_name``, Redis'
     ``proc-title-template``), which any user may read. The working folder is a second way; root in
-    a container may not read it for another user's process.
+    a container may not read it for another user's process. Children of a process so found belong
+    to it: nginx's workers carry no name. Where their master was killed, their session tells them.
     """
     found: dict[int, Stat | None] = {}
     if not has_proc():
-        files = {"postgres": "pg/data/postmaster.pid", "redis-server": "redis/pid"}
+        files = {
+            "postgres": "pg/data/postmaster.pid",
+            "redis-server": "redis/pid",
+            "nginx": "edge/pid",
+        }
         for name in names & files.keys():
             pid = _pid_in(f"{folder}/{files[name]}")
             if pid and is_alive(pid):
                 found[pid] = None
         return found
+    others: dict[int, Stat] = {}
     redis = _pid_in(f"{folder}/redis/pid")
     for entry in os.listdir("/proc"):  # noqa: PTH208 - pathlib would double the start-up time
         if not entry.isdigit() or int(entry) == os.getpid():
@@ -105,9 +113,11 @@ def inhabitants(folder: str, names: frozenset[str] = SERVER_NAMES) -> dict[int, 
         if seen is None or not seen.alive or seen.name not in names:
             continue
         is_redis = pid == redis and seen.name in REDIS_NAMES
-        if is_redis or _mentions(pid, folder):
+        if is_redis or _mentions(pid, folder) or _is_worker(seen, folder):
             found[pid] = seen
-    return found
+        else:
+            others[pid] = seen
+    return found | {pid: seen for pid, seen in others.items() if seen.parent in found}
 
 
 def _mentions(pid: int, folder: str) -> bool:
@@ -122,6 +132,18 @@ def _mentions(pid: int, folder: str) -> bool:
     except OSError:
         return False
     return place == folder or place.startswith(folder + "/")
+
+
+def _is_worker(seen: Stat, folder: str) -> bool:
+    """Whether a process is what a killed nginx of this folder left: its session has no leader.
+
+    The file with the master's process id is still there then, and the kernel gives no process the
+    id of a session that lasts. In a container's file it is 1, which says nothing here.
+    """
+    leader = seen.session
+    if seen.name not in NGINX_NAMES or leader <= 1 or leader != _pid_in(f"{folder}/edge/pid"):
+        return False
+    return not is_alive(leader)
 
 
 def _pid_in(path: str) -> int:

@@ -21,7 +21,8 @@ class StubDaemon:
         self.hangs = False
         self.closing = threading.Event()
         self.host = ""
-        self.name = ""
+        self.info: dict[str, object] = {}
+        """What it says of itself."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -43,7 +44,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.path.endswith("/_ping"):
             self._answer(200, "OK")
         elif self.path.endswith("/info"):
-            self._answer(200, {"Name": self.stub.name})
+            self._answer(200, self.stub.info)
         else:
             self._answer(404, {"message": "no such image"})
 

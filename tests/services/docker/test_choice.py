@@ -18,10 +18,12 @@ import pytest
 from perflab.doctor import examine
 from perflab.services import RungUnavailable, open_services, probe
 from perflab.services.docker import engine, images
+from perflab.services.servers import ServiceName
 
 from .stub import StubDaemon, stub_daemon
 
 Say = Callable[[dict[str, object]], None]
+USUAL = {"redis": "redis:8-alpine", "edge": "nginx:1-alpine"}
 
 
 @pytest.fixture(autouse=True)
@@ -46,20 +48,29 @@ def refusing(monkeypatch: pytest.MonkeyPatch) -> Iterator[StubDaemon]:
         yield stub
 
 
-def note() -> str:
-    """The line by which ``auto`` says what it chose for Redis."""
-    with open_services("auto", only={"redis"}) as services:
+@pytest.fixture(params=["redis", "edge"])
+def service(request: pytest.FixtureRequest) -> ServiceName:
+    """One of which the user may have a server, and the one that is always the lab's."""
+    found: ServiceName = request.param
+    return found
+
+
+def note(service: ServiceName = "redis") -> str:
+    """The line by which ``auto`` says what it chose for a service."""
+    with open_services("auto", only={service}) as services:
         return services.notes[0]
 
 
-def docker_reason() -> str:
-    return next(p.reason for p in probe() if p.rung == "docker")
+def docker_reason(service: ServiceName = "postgres") -> str:
+    return next(p.reason for p in probe() if (p.rung, p.service) == ("docker", service))
 
 
-def test_auto_without_a_daemon_is_embedded_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_without_a_daemon_is_embedded_and_says_why(
+    monkeypatch: pytest.MonkeyPatch, service: ServiceName
+) -> None:
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
-    said = note()
-    assert said.startswith("redis: embedded (")
+    said = note(service)
+    assert said.startswith(f"{service}: embedded (")
     assert said.endswith("docker: no daemon on unix:///nowhere/docker.sock")
     assert "\n" not in said
 
@@ -79,10 +90,10 @@ def test_a_daemon_that_hangs_is_given_up_after_two_seconds_and_not_asked_again(
 def test_a_daemon_whose_ports_are_not_here_is_refused(
     monkeypatch: pytest.MonkeyPatch, refusing: StubDaemon
 ) -> None:
-    refusing.name = "the machine around"
+    refusing.info = {"Name": "the machine around"}
     monkeypatch.setattr(engine, "_in_container", lambda: True)
     assert docker_reason() == "the daemon is that of the machine around this container"
-    refusing.name = socket.gethostname()
+    refusing.info = {"Name": socket.gethostname()}
     assert "to be pulled" in docker_reason()
     with pytest.raises(engine.NoDaemon, match=r"tcp://db\.example:2375 is on another machine"):
         engine._check_nearness("http://db.example:2375", "", "tcp://db.example:2375")
@@ -96,16 +107,40 @@ def test_a_password_in_docker_host_is_never_shown(monkeypatch: pytest.MonkeyPatc
     assert "hunter2" not in str(caught.value)
 
 
-def test_a_failed_pull_leads_to_embedded_and_is_not_tried_again_by_auto(
-    refusing: StubDaemon,
+@pytest.mark.parametrize(
+    ("info", "reason"),
+    [
+        ({"OperatingSystem": "Docker Desktop"}, "Docker runs in a virtual machine"),
+        ({"SecurityOptions": ["name=seccomp", "name=rootless"]}, "a rootless Docker has its own"),
+        ({"DockerRootDir": "/var/snap/docker/common"}, "Docker out of a snap does not see /tmp"),
+    ],
+    ids=["desktop", "rootless", "snap"],
+)
+def test_a_docker_that_shares_no_network_or_folder_has_no_edge_and_is_asked_for_no_image(
+    refusing: StubDaemon, monkeypatch: pytest.MonkeyPatch, info: dict[str, object], reason: str
 ) -> None:
-    said = note()
-    assert said.startswith("redis: embedded (")
+    monkeypatch.setattr(tempfile, "tempdir", "/tmp")
+    refusing.info = info
+    said = note("edge")
+    assert said.startswith("edge: embedded (")
+    assert said.endswith(reason)
+    assert "docker: the edge needs " in said
+    with pytest.raises(RungUnavailable, match=f"{reason}; choose the rung auto or embedded$"):
+        open_services("docker", only={"edge"})
+    assert "to be pulled" in docker_reason("redis"), "the others can be had"
+    assert refusing.pulls == []
+
+
+def test_a_failed_pull_leads_to_embedded_and_is_not_tried_again_by_auto(
+    refusing: StubDaemon, service: ServiceName
+) -> None:
+    said = note(service)
+    assert said.startswith(f"{service}: embedded (")
     assert "pulling it failed: pull access denied for this image" in said
     assert "\n" not in said
     assert len(refusing.pulls) == 1
-    assert "fromImage=redis" in refusing.pulls[0]
-    assert "pulling it failed 0 min ago: pull access denied" in note()
+    assert f"fromImage={USUAL[service].partition(':')[0]}" in refusing.pulls[0]
+    assert "pulling it failed 0 min ago: pull access denied" in note(service)
     assert len(refusing.pulls) == 1
 
 
@@ -119,22 +154,28 @@ def test_a_failed_pull_is_forgotten_after_a_day(refusing: StubDaemon, tmp_path: 
 
 
 def test_docker_asked_for_by_name_always_tries(
-    refusing: StubDaemon, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    refusing: StubDaemon,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    service: ServiceName,
 ) -> None:
-    note()
+    note(service)
     monkeypatch.setenv("CI", "true")
+    image, variable = USUAL[service], images.IMAGE_ENV[service]
+    advice = rf"docker pull {image}\), or name another by {variable}$"
     for tries in (2, 3):
-        with pytest.raises(RungUnavailable, match=r"failed: pull access denied .*docker pull red"):
-            open_services("docker", only={"redis"})
+        with pytest.raises(RungUnavailable, match=f"failed: pull access denied .*{advice}"):
+            open_services("docker", only={service})
         assert len(refusing.pulls) == tries
-    assert "pulling redis:8-alpine (needed once)" in capsys.readouterr().err
+    assert f"pulling {image} (needed once)" in capsys.readouterr().err
 
 
 def test_nothing_is_pulled_where_ci_is_set(
-    refusing: StubDaemon, monkeypatch: pytest.MonkeyPatch
+    refusing: StubDaemon, monkeypatch: pytest.MonkeyPatch, service: ServiceName
 ) -> None:
     monkeypatch.setenv("CI", "true")
-    assert "no image redis:8-alpine here, and nothing is pulled where CI is set" in note()
+    reason = f"no image {USUAL[service]} here, and nothing is pulled where CI is set"
+    assert reason in note(service)
     assert refusing.pulls == []
 
 
@@ -195,25 +236,27 @@ def test_probe_and_doctor_pull_nothing_and_name_the_images(refusing: StubDaemon)
     finding = next(line for line in examine() if line.subject == "docker")
     assert "image postgres:18-alpine, to be pulled into Docker 20.stub" in finding.state
     assert "image redis:8-alpine, to be pulled" in finding.state
+    assert "image nginx:1-alpine, to be pulled" in finding.state
     assert refusing.pulls == []
 
 
 @pytest.mark.docker
 def test_a_dead_registry_leads_to_embedded(
-    docker_images: None, monkeypatch: pytest.MonkeyPatch
+    docker_images: None, monkeypatch: pytest.MonkeyPatch, service: ServiceName
 ) -> None:
-    monkeypatch.setenv("PERFLAB_REDIS_IMAGE", "127.0.0.1:9/redis")
-    said = note()
-    assert said.startswith("redis: embedded (")
-    assert "no image 127.0.0.1:9/redis here, and pulling it failed" in said
-    with pytest.raises(RungUnavailable, match=r"docker pull 127\.0\.0\.1:9/redis"):
-        open_services("docker", only={"redis"})
+    monkeypatch.setenv(images.IMAGE_ENV[service], "127.0.0.1:9/server")
+    said = note(service)
+    assert said.startswith(f"{service}: embedded (")
+    assert "no image 127.0.0.1:9/server here, and pulling it failed" in said
+    with pytest.raises(RungUnavailable, match=r"docker pull 127\.0\.0\.1:9/server"):
+        open_services("docker", only={service})
 
 
 @pytest.mark.docker
 def test_auto_takes_docker_where_the_image_is_here(
-    docker_images: None, monkeypatch: pytest.MonkeyPatch
+    docker_images: None, monkeypatch: pytest.MonkeyPatch, service: ServiceName
 ) -> None:
-    image = os.environ["PERFLAB_TEST_REDIS_IMAGE"]
-    monkeypatch.setenv("PERFLAB_REDIS_IMAGE", image)
-    assert note().startswith(f"redis: docker (image {image} in Docker ")
+    variable = images.IMAGE_ENV[service]
+    image = os.environ[variable.replace("PERFLAB_", "PERFLAB_TEST_")]
+    monkeypatch.setenv(variable, image)
+    assert note(service).startswith(f"{service}: docker (image {image} in Docker ")

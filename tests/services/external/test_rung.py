@@ -680,19 +680,20 @@ def here() -> dict[str, Any]:
     return {"machine": made.machine, "pid": made.pid, "started": made.started}
 
 
-@pytest.mark.parametrize(
-    ("name", "comment"),
-    [
-        ("perflab_unmarked", None),
-        ("perflab_0000000a_unmarked", None),
-        ("perflab_0000000b_commented", "perflab is great"),
-        ("perflab_0000000c_alive", mark("perflab_0000000c_")),
-        ("perflab_0000000d_elsewhere", mark("perflab_0000000d_", machine="far away", pid=DEAD)),
-        ("perflab_0000000e_other_prefix", mark("perflab_0000000f_", pid=DEAD)),
-        ("perflab_short", mark("perflab_", pid=DEAD)),
-        ("app_of_mine", mark("app_", pid=DEAD)),
-    ],
-)
+NOT_A_DEAD_LABS = {
+    "perflab_unmarked": None,
+    "perflab_0000000a_unmarked": None,
+    "perflab_0000000b_commented": "perflab is great",
+    "perflab_0000000c_alive": mark("perflab_0000000c_"),
+    "perflab_0000000d_elsewhere": mark("perflab_0000000d_", machine="far away", pid=DEAD),
+    "perflab_0000000e_other_prefix": mark("perflab_0000000f_", pid=DEAD),
+    "perflab_short": mark("perflab_", pid=DEAD),
+    "app_of_mine": mark("app_", pid=DEAD),
+}
+"""Names of databases with their comments."""
+
+
+@pytest.mark.parametrize(("name", "comment"), NOT_A_DEAD_LABS.items(), ids=list(NOT_A_DEAD_LABS))
 def test_a_database_that_is_not_a_dead_labs_is_never_dropped(
     own_services: Services, admin: psycopg.Connection, name: str, comment: str | None
 ) -> None:

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from perflab.cache.accesses import Times
 from perflab.cache.entry import CacheError
@@ -25,7 +25,7 @@ FRACTIONS: Final = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 MIN_SCALED_SIZE: Final = 4 * GROUPS
 """A size that is fewer entries than this on the sample is left out: too coarse."""
 
-_STUDENT: Final = float(stats.t.ppf(0.975, GROUPS - 1))
+_STUDENT: Final = float(special.stdtrit(GROUPS - 1, 0.975))
 
 
 class Point(msgspec.Struct, frozen=True):

@@ -6,10 +6,10 @@ import asyncio
 from typing import Any, Final, Literal, get_args
 
 import msgspec
-from redis.exceptions import RedisError
 
 from perflab.cache.entry import CacheError
-from perflab.cache.redis.link import FAILURES, Link, RedisUnavailable
+from perflab.cache.redis.link import RedisUnavailable
+from perflab.redis_link import FAILURES, Link, reason
 
 Policy = Literal[
     "noeviction",
@@ -99,9 +99,3 @@ def _check_single(link: Link) -> None:
             f"capacity is a matter of each node of the {link.where}: give the URL of one node,"
             " without cluster"
         )
-
-
-def reason(error: BaseException) -> str:
-    """One line of why the server did not do something; never a credential."""
-    lines = str(error).splitlines()
-    return lines[0] if isinstance(error, RedisError) and lines else type(error).__name__

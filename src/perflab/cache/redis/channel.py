@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from perflab.cache.entry import Invalidation
-from perflab.cache.redis.link import FAILURES
+from perflab.redis_link import FAILURES
 
 NAMES_A_MESSAGE: Final = 1_000
 Callback = Callable[[Invalidation], object]

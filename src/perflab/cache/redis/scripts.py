@@ -1,36 +1,18 @@
-"""The Lua scripts, sent by their hash."""
+"""The tier's Lua scripts."""
 
 from __future__ import annotations
 
-import hashlib
 from importlib.resources import files
 from typing import Final
 
-Argument = str | bytes | int
-Command = tuple[Argument, ...]
+from perflab.redis_link import Script
 
 
-class Script:
-    """One script of this package, by the name of its file."""
-
-    def __init__(self, name: str) -> None:
-        self.text = files(__package__).joinpath(f"{name}.lua").read_text(encoding="utf-8")
-        # what Redis names a script by; nothing rests on its being hard to forge
-        self.sha = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
-
-    def __call__(self, keys: tuple[str, ...], *arguments: Argument) -> Command:
-        """The command that runs it, where the server knows it already."""
-        return ("EVALSHA", self.sha, len(keys), *keys, *arguments)
+def _script(name: str) -> Script:
+    return Script(files(__package__).joinpath(f"{name}.lua").read_text(encoding="utf-8"))
 
 
-TAKE: Final = Script("take")
-FILL: Final = Script("fill")
-RELEASE: Final = Script("release")
-VERSION: Final = Script("version")
-
-_TEXTS: Final = {script.sha: script.text for script in (TAKE, FILL, RELEASE, VERSION)}
-
-
-def in_full(command: Command) -> Command:
-    """The same call with the script's text, for a server that answered NOSCRIPT."""
-    return ("EVAL", _TEXTS[str(command[1])], *command[2:])
+TAKE: Final = _script("take")
+FILL: Final = _script("fill")
+RELEASE: Final = _script("release")
+VERSION: Final = _script("version")

@@ -9,12 +9,9 @@ from itertools import chain
 from typing import Any, Final, NamedTuple
 
 from perflab.cache.entry import Invalidation
-from perflab.cache.redis.batch import Batcher, Outcome
-from perflab.cache.redis.breaker import Breaker
 from perflab.cache.redis.channel import messages
-from perflab.cache.redis.link import FAILURES, Link
-from perflab.cache.redis.scripts import Command
-from perflab.cache.redis.stats import Counters
+from perflab.cache.redis.link import mget, purge
+from perflab.redis_link import FAILURES, Batcher, Circuit, Command, Link, Outcome
 
 _NAMES_A_BATCH: Final = 1_000
 _IN_FLIGHT: Final = 8
@@ -38,7 +35,6 @@ class Server:
 
     Args:
         link: the connections; closed with this.
-        count: where slow and failed batches are counted.
         budget_s: how long a caller waits.
         timeout_s: for connecting, and until a batch that hangs is given up.
         failures: how many in a row open the breaker.
@@ -51,7 +47,6 @@ class Server:
     def __init__(
         self,
         link: Link,
-        count: Counters,
         *,
         budget_s: float,
         timeout_s: float,
@@ -62,13 +57,12 @@ class Server:
         channel: str,
     ) -> None:
         self._link = link
-        self._count = count
         self._timeout_s = timeout_s
-        self._probe_s = probe_s
         self._probe = probe
         self._channel = channel
-        self.breaker = Breaker(failures)
-        self._recovery: asyncio.Task[None] | None = None
+        self.circuit = Circuit(self._is_well, failures=failures, probe_s=probe_s)
+        self.purges_failed = 0
+        """Batches of purges that failed or took too long."""
         self._reads: Batcher[Sequence[str], Found] = Batcher(
             self._run_reads,
             failures=FAILURES,
@@ -76,7 +70,7 @@ class Server:
             give_up_s=timeout_s,
             max_weight=_NAMES_A_BATCH,
             in_flight=_IN_FLIGHT,
-            outcome=self._outcome,
+            outcome=self.circuit.outcome,
         )
         self._writes: Batcher[_Write, list[Any]] = Batcher(
             self._run_writes,
@@ -85,7 +79,7 @@ class Server:
             give_up_s=timeout_s,
             max_weight=_NAMES_A_BATCH,
             in_flight=_IN_FLIGHT,
-            outcome=self._outcome,
+            outcome=self.circuit.outcome,
             unclaimed=self._take_back,
         )
         self._purges: Batcher[_Purge, bool] = Batcher(
@@ -127,10 +121,7 @@ class Server:
 
     async def close(self) -> None:
         """Let everybody go and close the connections; the breaker stays open."""
-        if self._recovery is not None:
-            self._recovery.cancel()
-            await asyncio.wait([self._recovery])
-        self.breaker.is_open = True
+        await self.circuit.close()
         await self._reads.close()
         await self._writes.close()
         await self._purges.close()
@@ -139,7 +130,7 @@ class Server:
 
     async def _run_reads(self, asked: list[Sequence[str]]) -> list[Found]:
         names = dict.fromkeys(chain.from_iterable(asked))
-        found = await self._link.mget(list(names))
+        found = await mget(self._link, list(names))
         return [found] * len(asked)
 
     async def _run_writes(self, asked: list[_Write]) -> list[list[Any]]:
@@ -152,37 +143,22 @@ class Server:
         tags = dict.fromkeys(chain.from_iterable(purge.what.tags for purge in asked))
         everything = any(purge.what.everything for purge in asked)
         announced = messages(list(keys), list(tags), everything)
-        await self._link.purge(list(names), self._channel, announced)
+        await purge(self._link, list(names), self._channel, announced)
         return [True] * len(asked)
 
     def _purge_outcome(self, outcome: Outcome, began_at: float) -> None:
         # no matter for the breaker: a server that refuses to write may still be read
         if outcome != "answered":
-            self._count.errors += 1
+            self.purges_failed += 1
 
     def _take_back(self, write: _Write) -> None:
-        if write.undo is not None and not self.breaker.is_open:
+        if write.undo is not None and not self.circuit.is_open:
             self.write([write.undo])
 
-    def _outcome(self, outcome: Outcome, began_at: float) -> None:
-        if outcome == "answered":
-            self.breaker.succeeded()
-            return
-        if outcome == "slow":
-            self._count.slow += 1
-        else:
-            self._count.errors += 1
-        loop = asyncio.get_running_loop()
-        if self.breaker.failed(began_at, loop.time()):
-            self._recovery = loop.create_task(self._recover())
-
-    async def _recover(self) -> None:
-        """Try until the server answers within the budget, then close the breaker."""
-        while True:
-            await asyncio.sleep(self._probe_s)
-            with contextlib.suppress(*FAILURES):
-                async with asyncio.timeout(self._timeout_s):
-                    await self._link.mget([self._probe])  # connects, which may take longer
-                if await self.read([self._probe]) is not None:
-                    self.breaker.close()
-                    return
+    async def _is_well(self) -> bool:
+        """Whether the server answers within the budget."""
+        with contextlib.suppress(*FAILURES):
+            async with asyncio.timeout(self._timeout_s):
+                await mget(self._link, [self._probe])  # connects, which may take longer
+            return await self.read([self._probe]) is not None
+        return False

@@ -54,7 +54,7 @@ class Counters:
     __slots__ = (
         "cancelled",
         "corrupted",
-        "errors",
+        "error_replies",
         "fills",
         "fills_refused",
         "hits",
@@ -66,7 +66,6 @@ class Counters:
         "misses",
         "outdated",
         "read_bytes",
-        "slow",
         "stale",
         "unavailable",
         "written_bytes",
@@ -79,11 +78,13 @@ class Counters:
         self.fills = self.fills_refused = 0
         self.invalidations = self.invalidations_failed = 0
         self.read_bytes = self.written_bytes = 0
-        self.slow = self.errors = 0
+        self.error_replies = 0
 
     def snapshot(
         self,
         *,
+        slow: int,
+        errors: int,
         read_batches: int,
         write_batches: int,
         breaker_opened: int,
@@ -94,11 +95,13 @@ class Counters:
         """The counts as of now, with what others count."""
         return RedisStats(
             gets=self.hits + self.stale + self.misses + self.unavailable,
+            slow=slow,
+            errors=errors + self.error_replies,
             read_batches=read_batches,
             write_batches=write_batches,
             breaker_opened=breaker_opened,
             breaker_open=breaker_open,
             connected=connected,
             channel_losses=channel_losses,
-            **{name: getattr(self, name) for name in self.__slots__},
+            **{name: getattr(self, name) for name in self.__slots__ if name != "error_replies"},
         )

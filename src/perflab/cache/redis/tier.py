@@ -30,13 +30,14 @@ from perflab.cache.entry import (
     check_names,
     check_tags,
 )
-from perflab.cache.redis.capacity import Capacity, Policy, read_capacity, reason, set_capacity
+from perflab.cache.redis.capacity import Capacity, Policy, read_capacity, set_capacity
 from perflab.cache.redis.channel import Callback, Listener
 from perflab.cache.redis.keys import Keys
-from perflab.cache.redis.link import FAILURES, RedisUnavailable, open_link
-from perflab.cache.redis.scripts import FILL, RELEASE, TAKE, VERSION, Command
+from perflab.cache.redis.link import RedisUnavailable, open_link
+from perflab.cache.redis.scripts import FILL, RELEASE, TAKE, VERSION
 from perflab.cache.redis.server import Server
 from perflab.cache.redis.stats import Counters, RedisStats
+from perflab.redis_link import FAILURES, Command, reason
 
 _MISS: Final = Fetched("miss")
 _UNAVAILABLE: Final = Fetched("unavailable")
@@ -74,8 +75,8 @@ class RedisTier:
         probe_s: how often an open breaker's server is tried, in the background. It counts as
             recovered when it answers within the budget.
     Time and chance:
-        jitter: times to live are spread by this share up and down, so that what was filled
-            together does not expire together.
+        jitter: times to live are shortened by up to this share, so that what was filled together
+            does not expire together. Never lengthened: a lifetime is a promise.
         clock: wall-clock seconds; servers and processes should agree on it within what
             staleness allows.
     """
@@ -109,7 +110,6 @@ class RedisTier:
         self._count = Counters()
         self._server = Server(
             self._link,
-            self._count,
             budget_s=budget_s,
             timeout_s=timeout_s,
             failures=failures,
@@ -118,7 +118,7 @@ class RedisTier:
             purge_timeout_s=purge_timeout_s,
             channel=self._keys.channel,
         )
-        self._breaker = self._server.breaker
+        self._circuit = self._server.circuit
         self._refusing_until = float("-inf")
         self._tagged = lru_cache(_TAG_SETS)(self._names_of_tags)
         self._listeners: list[Listener] = []
@@ -129,7 +129,7 @@ class RedisTier:
     @property
     def available(self) -> bool:
         """Whether Redis is asked at all; False while the breaker is open."""
-        return not self._breaker.is_open
+        return not self._circuit.is_open
 
     @property
     def connected(self) -> bool:
@@ -140,7 +140,7 @@ class RedisTier:
         """Return when Redis answers; RedisUnavailable says why it does not. For start-up."""
         try:
             async with asyncio.timeout(self._timeout_s):
-                await self._link.mget([self._keys.epoch])
+                await self._link.call(("GET", self._keys.epoch))
         except FAILURES as error:
             raise RedisUnavailable(
                 f"Redis at {self._link.where} does not answer: {reason(error)}; check that it"
@@ -153,7 +153,7 @@ class RedisTier:
         tags, versions = self._tagged(tags if type(tags) is tuple else check_tags(tags))
         name = self._keys.value(key)
         count = self._count
-        if self._breaker.is_open:
+        if self._circuit.is_open:
             count.unavailable += 1
             return _UNAVAILABLE
         try:
@@ -212,7 +212,7 @@ class RedisTier:
         """
         check_name(key)
         tags, versions = self._tagged(check_tags(tags))
-        if self._breaker.is_open or self._refuses:
+        if self._circuit.is_open or self._refuses:
             return None
         ttl_ms = _milliseconds(ttl_s)
         version_ms = max(_VERSION_TTL_MS, 2 * ttl_ms)
@@ -263,10 +263,10 @@ class RedisTier:
         """
         if set(entry.tags) != set(lease.tags):
             raise CacheError(f"the entry of {lease.key!r} must have the tags of its lease")
-        if self._breaker.is_open:
+        if self._circuit.is_open:
             return False
         now = self._clock()
-        spread_s = self._rng.uniform(-self._jitter, self._jitter) * max(0.0, entry.expires_at - now)
+        spread_s = -self._rng.uniform(0, self._jitter) * max(0.0, entry.expires_at - now)
         lasts_s = (entry.stale_until - now if ttl_s is None else ttl_s) + spread_s
         data = (codec or self._codec).encode(
             msgspec.structs.replace(
@@ -300,7 +300,7 @@ class RedisTier:
 
     async def release(self, lease: Lease) -> None:
         """End a lease without a value, so that others need not wait for it."""
-        if not self._breaker.is_open:
+        if not self._circuit.is_open:
             await self._server.write([RELEASE((self._keys.lease(lease.key),), lease.token)])
 
     async def wait(self, key: str, timeout_s: float) -> bool:
@@ -315,7 +315,7 @@ class RedisTier:
         loop = asyncio.get_running_loop()
         end = loop.time() + timeout_s
         pause_s = _FIRST_POLL_S
-        while not (self._breaker.is_open or self._refuses):
+        while not (self._circuit.is_open or self._refuses):
             found = await self._server.read([name])
             if found is not None and found[name] is None:
                 return True
@@ -346,7 +346,7 @@ class RedisTier:
         names += map(self._keys.tag, tags)
         if everything:
             names.append(self._keys.epoch)
-        if self._breaker.is_open or not await self._server.purge(
+        if self._circuit.is_open or not await self._server.purge(
             names, Invalidation(keys, tags, everything)
         ):
             self._count.invalidations_failed += 1
@@ -381,10 +381,12 @@ class RedisTier:
     def stats(self) -> RedisStats:
         """What was counted so far."""
         return self._count.snapshot(
+            slow=self._circuit.slow,
+            errors=self._circuit.errors + self._server.purges_failed,
             read_batches=self._server.read_batches,
             write_batches=self._server.write_batches,
-            breaker_opened=self._breaker.opened,
-            breaker_open=self._breaker.is_open,
+            breaker_opened=self._circuit.opened,
+            breaker_open=self._circuit.is_open,
             connected=self.connected,
             channel_losses=sum(one.losses for one in self._listeners),
         )
@@ -422,7 +424,7 @@ class RedisTier:
     def _failed(self, replies: Sequence[Any]) -> bool:
         errors = sum(isinstance(reply, BaseException) for reply in replies)
         if errors:
-            self._count.errors += errors
+            self._count.error_replies += errors
             self._refusing_until = time.monotonic() + self._probe_s
         return errors > 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from bs4 import BeautifulSoup, Tag
@@ -20,9 +21,14 @@ _CSS_LOADS = re.compile(r"@import[^;]*;?|url\(\s*(?!['\"]?data:)[^)]*\)", re.IGN
 def notebook_body(book: Any, exhibits: Sequence[Exhibit]) -> Markup:
     """The cells of an executed notebook as inert HTML; plots get their titles as alt texts."""
     titles = {e.cell: f"Plot: {e.title}" for e in exhibits if e.kind == "plot"}
-    exporter = HTMLExporter(template_name="basic", exclude_anchor_links=True)  # type: ignore[no-untyped-call]
-    body, _ = exporter.from_notebook_node(_with_alt_texts(book, titles))
+    body, _ = _exporter().from_notebook_node(_with_alt_texts(book, titles))
     return _inert(body)
+
+
+@cache
+def _exporter() -> Any:
+    """One for all notebooks: a new one compiles its templates anew, for a quarter of a second."""
+    return HTMLExporter(template_name="basic", exclude_anchor_links=True)  # type: ignore[no-untyped-call]
 
 
 def _with_alt_texts(book: Any, titles: dict[int | None, str]) -> Any:

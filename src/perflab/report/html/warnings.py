@@ -9,7 +9,7 @@ from perflab.measure.results import Result
 from perflab.measure.statistics import Interval
 from perflab.report.html.contents import Contents
 
-SERVERS = {"postgres": "PostgreSQL", "redis": "Redis"}
+SERVERS = {"postgres": "PostgreSQL", "redis": "Redis", "edge": "nginx"}
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def _servers(contents: Contents) -> Iterator[Notice]:
     environment = contents.environment
     known = environment.servers if environment else {}
     theirs = [SERVERS.get(name, name) for name, facts in known.items() if facts.rung == "url"]
-    if not theirs and any(result.origin.rung == "url" for result in contents.results):
+    if not theirs and any("url" in result.origin.rung for result in contents.results):
         theirs = ["the server"]
     if theirs:
         yield Notice(

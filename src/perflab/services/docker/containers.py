@@ -37,7 +37,9 @@ class Recipe(msgspec.Struct, frozen=True):
     files: dict[str, bytes] = {}
     """Files to put in before it starts: readable inside, and not in ``docker inspect``."""
     port: int = 0
-    """The port to publish, 0 for a container without network."""
+    """The port to publish, 0 for none."""
+    network: str = ""
+    """``host`` for this machine's own; otherwise none where no port is published."""
     options: dict[str, Any] = {}
     """More arguments of docker-py's ``containers.create``."""
 
@@ -46,7 +48,7 @@ def start_server(place: Place, name: str, recipe: Recipe) -> tuple[Any, int]:
     """A running container and the port of this machine on which it is published."""
     for attempt, port in enumerate(free_ports(), start=1):
         try:
-            return _start(place, name, recipe, port), port
+            return start_container(place, name, recipe, port), port
         except APIError as error:
             said = explain(error)
         # lost the race for the port, or a trouble that another port does not cure
@@ -73,7 +75,7 @@ def run_script(place: Place, name: str, recipe: Recipe, failure: str) -> str:
     options = {**recipe.options, "entrypoint": ["sh", "-c"], "user": "0"}
     shell = msgspec.structs.replace(recipe, options=options)
     try:
-        container = _start(place, name, shell, 0)
+        container = start_container(place, name, shell)
         with _removed(container):
             status = container.wait()["StatusCode"]
             output = container.logs(stdout=True, stderr=False).decode(errors="replace")
@@ -85,8 +87,11 @@ def run_script(place: Place, name: str, recipe: Recipe, failure: str) -> str:
     return str(output)
 
 
-def _start(place: Place, name: str, recipe: Recipe, port: int) -> Any:
-    """A container of the lab that has been started; it is gone again where that failed."""
+def start_container(place: Place, name: str, recipe: Recipe, port: int = 0) -> Any:
+    """A container of the lab that has been started; it is gone again where that failed.
+
+    ``port`` of this machine is where ``recipe.port`` is published.
+    """
     client = connect()
     _decide_on_reaper(client)
     declared = (client.images.get(recipe.image).attrs["Config"] or {}).get("Volumes") or {}
@@ -99,7 +104,9 @@ def _start(place: Place, name: str, recipe: Recipe, port: int) -> Any:
         transferables=[(content, path, 0o444) for path, content in recipe.files.items()],
     )
     container.with_kwargs(
-        labels=place.labels, network="bridge" if port else "none", **recipe.options
+        labels=place.labels,
+        network=recipe.network or ("bridge" if port else "none"),
+        **recipe.options,
     )
     container.image = recipe.image  # an id, to which no registry's prefix belongs
     for where in declared.keys() - set(recipe.volumes.values()):

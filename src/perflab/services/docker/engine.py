@@ -110,7 +110,7 @@ def _refusal(said: str, where: str) -> NoDaemon:
 
 def _check_nearness(url: str, daemon_name: str, where: str) -> None:
     """Refuse a daemon whose loopback interface is not ours: the servers could not be reached."""
-    advice = "use a daemon on this machine, or name servers by PERFLAB_POSTGRES_URL"
+    advice = "use a daemon on this machine, or choose another rung"
     if (urlsplit(url).hostname or "") not in _HERE:
         raise NoDaemon(f"the daemon on {where} is on another machine", advice)
     # inside a container the socket is often that of the machine around it

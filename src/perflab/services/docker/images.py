@@ -22,8 +22,13 @@ from perflab.services.servers import ServiceName
 IMAGE_ENV: dict[ServiceName, str] = {
     "postgres": "PERFLAB_POSTGRES_IMAGE",
     "redis": "PERFLAB_REDIS_IMAGE",
+    "edge": "PERFLAB_NGINX_IMAGE",
 }
-_USUAL: dict[ServiceName, str] = {"postgres": "postgres:18-alpine", "redis": "redis:8-alpine"}
+_USUAL: dict[ServiceName, str] = {
+    "postgres": "postgres:18-alpine",
+    "redis": "redis:8-alpine",
+    "edge": "nginx:1-alpine",
+}
 _REMEMBERED_S = 24 * 3600.0
 _UNASKED_S = 60.0
 """How long a process may pull in all, where nobody asked for it."""
@@ -76,12 +81,13 @@ def fetch(name: str, *, asked: bool) -> None:
         _spent_s += time.monotonic() - started
     failed = _failure(name)
     if said:
+        services = [service for service in IMAGE_ENV if image_name(service) == name]
+        variable = " or ".join(IMAGE_ENV[service] for service in services or IMAGE_ENV)
         failed.parent.mkdir(parents=True, exist_ok=True)
         failed.write_text(said, encoding="utf-8")
         raise RungUnavailable(
             f"no image {name} here, and pulling it failed: {said};"
-            f" bring it here (docker pull {name}), or name another by"
-            f" {' or '.join(IMAGE_ENV.values())}"
+            f" bring it here (docker pull {name}), or name another by {variable}"
         )
     failed.unlink(missing_ok=True)
 

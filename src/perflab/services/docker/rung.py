@@ -9,6 +9,7 @@ from perflab.services.docker.containers import HOST
 from perflab.services.docker.engine import NoDaemon, connect, reporting
 from perflab.services.docker.images import IMAGE_ENV, find_image, image_name, why_not_fetch
 from perflab.services.docker.leftovers import sweep
+from perflab.services.docker.nginx import start_nginx, why_no_edge
 from perflab.services.docker.place import write_down
 from perflab.services.docker.servers import (
     DockerPostgres,
@@ -21,6 +22,8 @@ from perflab.services.home import Home
 from perflab.services.postgres_config import ROLE
 from perflab.services.probe import Probe
 from perflab.services.servers import (
+    Nginx,
+    NginxAddress,
     Postgres,
     PostgresAddress,
     PostgresSettings,
@@ -44,6 +47,9 @@ def available(service: ServiceName) -> Probe:
     with contextlib.closing(client):
         version = client.version()["Version"]
         found = find_image(client, name)
+        against = why_no_edge(client) if service == "edge" else ""
+    if against:
+        return Probe(service, NAME, reason=against, advice="choose the rung auto or embedded")
     if found:
         return Probe(
             service,
@@ -66,7 +72,7 @@ def available(service: ServiceName) -> Probe:
 
 def start(
     service: ServiceName, home: Home, settings: PostgresSettings, template: str
-) -> Postgres | Redis:
+) -> Postgres | Redis | Nginx:
     """Start ``service`` in a container; a ServiceError says what is in the way."""
     with reporting(f"Docker could not start {service}"):
         return _start(service, home, settings, template)
@@ -74,7 +80,7 @@ def start(
 
 def _start(
     service: ServiceName, home: Home, settings: PostgresSettings, template: str
-) -> Postgres | Redis:
+) -> Postgres | Redis | Nginx:
     name = image_name(service)
     client = connect()
     image = find_image(client, name)
@@ -82,8 +88,12 @@ def _start(
         raise RungUnavailable(f"{service}: no image {name} here; docker pull {name}")
     sweep(client)
     place = write_down(home.path)
-    password = secrets.token_hex(16)
     build = image.id.removeprefix("sha256:")[:_BUILD_CHARS]
+    if service == "edge":
+        nginx, version = start_nginx(place, home, image, name)
+        address = NginxAddress(NAME, version, build, HOST, nginx.site.port, nginx.site.cache)
+        return Nginx(address, nginx)
+    password = secrets.token_hex(16)
     if service == "redis":
         site, flavour, version = start_redis(place, home.path, image, password)
         return Redis(

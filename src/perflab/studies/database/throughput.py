@@ -16,8 +16,8 @@ from perflab.measure.statistics import mean_of_repetitions
 from perflab.profiles import DatabaseSizes
 from perflab.progress import Step
 from perflab.studies.database.arms import Arms
-from perflab.studies.database.connections import in_own_loop
 from perflab.studies.frames import triple
+from perflab.studies.loops import in_own_loop
 
 SATURATED = 0.9
 """Above this share of a core the client is the bottleneck and a throughput a lower bound."""

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from perflab.cache.redis.breaker import Breaker
+from perflab.redis_link import Breaker
 
 
 def test_opens_after_failures_in_a_row() -> None:

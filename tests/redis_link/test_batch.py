@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from perflab.cache.redis.batch import Batcher, Outcome
+from perflab.redis_link import Batcher, Outcome
 
-from .redis_support import run
+from .support import run
 
 LONG_S = 60.0
 

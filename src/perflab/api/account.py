@@ -1,0 +1,127 @@
+"""``POST /auth/login`` and ``GET /users/me``."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta
+from psycopg.rows import class_row
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from perflab.api.authentication import signed_in
+from perflab.api.bodies import Line, encode, json_response, read_body
+from perflab.api.parts import Parts
+from perflab.api.passwords import Passwords
+from perflab.api.problems import Problem
+from perflab.api.routing import resource
+from perflab.api.sessions import Sessions
+from perflab.cache import ABSENT, USER_PROFILE, Codec
+from perflab.database.pool import Connection
+
+PROFILE: Final = msgspec.structs.replace(USER_PROFILE, codec=Codec(bytes, compression=None))
+
+
+class Login(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of a login."""
+
+    email: Line
+    password: Annotated[str, Meta(min_length=1, max_length=1024)]
+
+    def __repr__(self) -> str:
+        return "Login(…)"
+
+
+class LoggedIn(msgspec.Struct, frozen=True):
+    """The answer to a login."""
+
+    token: str
+    expires_at: datetime
+    token_type: str = "Bearer"  # noqa: S105 - the scheme's name
+
+
+class Me(msgspec.Struct, frozen=True):
+    """A user as the user sees it."""
+
+    id: int
+    email: str
+    name: str
+    plan: str
+    created_at: datetime
+    time_zone: str | None
+    locale: str | None
+    preferences: dict[str, Any] | None
+
+
+_BY_EMAIL: Final = """
+SELECT users.id, api_credentials.password_hash
+FROM users LEFT JOIN api_credentials ON api_credentials.user_id = users.id
+WHERE lower(users.email) = lower(%s)
+"""
+_ME: Final = """
+SELECT users.id, users.email, users.name, users.plan, users.created_at,
+       profiles.time_zone, profiles.locale, profiles.preferences
+FROM users LEFT JOIN profiles ON profiles.user_id = users.id
+WHERE users.id = %s
+"""
+
+
+class Account:
+    """The endpoints of signing in."""
+
+    def __init__(self, parts: Parts, sessions: Sessions, passwords: Passwords) -> None:
+        self._parts = parts
+        self._sessions = sessions
+        self._passwords = passwords
+        self._login = msgspec.json.Decoder(Login)
+
+    def routes(self) -> list[Route]:
+        """The routes of these endpoints."""
+        return [resource("/auth/login", post=self.login), resource("/users/me", get=self.me)]
+
+    async def login(self, request: Request) -> Response:
+        """A token for an address and a password.
+
+        Unknown address, no password set and wrong password cost the same and say the same: one
+        query and one verification each.
+        """
+        given = await read_body(request, self._login, self._parts.settings.max_body_bytes)
+        row = await self._parts.pool.read(lambda conn: _by_email(conn, given.email))
+        user_id, stored = (None, None) if row is None else row
+        if not await self._passwords.verify(stored, given.password) or user_id is None:
+            raise Problem(401, "address and password do not belong together")
+        started = await self._sessions.start(user_id, request.headers.get("user-agent", ""))
+        body = encode(LoggedIn(started.token, started.expires_at))
+        return json_response(body, cache_control="no-store")
+
+    async def me(self, request: Request) -> Response:
+        """The user of the session."""
+        user_id = signed_in(request).user_id
+
+        async def load() -> Any:
+            found = await self._parts.pool.read(lambda conn: _me(conn, user_id))
+            return ABSENT if found is None else encode(found)
+
+        body = await self._parts.cache.get_or_load(user_key(user_id), load, PROFILE)
+        if not isinstance(body, bytes):
+            raise Problem(404, "this user is no more")
+        return json_response(body)
+
+
+def user_key(user_id: int) -> str:
+    """The key of a user's own view in the cache."""
+    return f"user:{user_id}"
+
+
+async def _by_email(conn: Connection, email: str) -> tuple[int, str | None] | None:
+    row = await (await conn.execute(_BY_EMAIL, [email])).fetchone()
+    return None if row is None else (row[0], row[1])
+
+
+async def _me(conn: Connection, user_id: int) -> Me | None:
+    async with conn.cursor(row_factory=class_row(Me)) as cursor:
+        await cursor.execute(_ME, [user_id])
+        return await cursor.fetchone()

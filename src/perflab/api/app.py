@@ -1,0 +1,155 @@
+"""The API under test: an ASGI application assembled out of the lab's libraries."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+
+from perflab.api.account import Account
+from perflab.api.authentication import AuthenticationMiddleware
+from perflab.api.credentials import create_table
+from perflab.api.cursors import Cursors
+from perflab.api.dashboard import Analytics
+from perflab.api.limits import charges
+from perflab.api.operations import Operations
+from perflab.api.parts import Clock, Parts
+from perflab.api.passwords import Passwords
+from perflab.api.problems import FORESEEN, ProblemsMiddleware, on_error
+from perflab.api.public import Public
+from perflab.api.responses import MemoryVariants, Responder, ResponsesMiddleware
+from perflab.api.sessions import Sessions
+from perflab.api.settings import ApiSettings
+from perflab.api.tasks import Tasks
+from perflab.cache import MemoryTier, RedisTier, RedisUnavailable, TieredCache
+from perflab.cache.shared import Purger
+from perflab.database.pool import Connection, DatabaseUnavailable, Pool, PoolTimeout
+from perflab.monitor import MetricsRegistry
+from perflab.ratelimit import RateLimiter, RateLimitMiddleware, RateLimitUnavailable
+
+KEYS_KEPT_S: Final = 24 * 3600.0
+"""How long a client may repeat a write under its Idempotency-Key."""
+_FORGET_EVERY_S: Final = 3600.0
+_MEMORY_ENTRIES: Final = 20_000
+_MEMORY_BYTES: Final = 64 * 2**20
+
+
+def create_app(settings: ApiSettings, *, clock: Clock, beyond: Sequence[Purger] = ()) -> Starlette:
+    """The application; its lifespan opens what it uses and closes it again.
+
+    An instance belongs to one event loop and one lifespan. From the outside in: compression and
+    ETags, errors, authentication, limits, routes.
+
+    Args:
+        settings: addresses, secrets, sizes.
+        clock: Unix seconds of what is stored; ``time.time`` but for data of another time.
+        beyond: caches further out, purged by the same writes.
+    """
+    memory = MemoryTier(_MEMORY_ENTRIES, max_bytes=_MEMORY_BYTES)
+    redis = RedisTier(settings.redis, prefix=settings.prefix, budget_s=settings.cache_budget_s)
+    parts = Parts(
+        settings=settings,
+        clock=clock,
+        pool=Pool(
+            settings.postgres,
+            max_size=settings.pool_size,
+            wait_timeout_s=settings.wait_timeout_s,
+            deadline_s=settings.deadline_s,
+            settings={"TimeZone": "UTC", "jit": "off"},
+        ),
+        memory=memory,
+        redis=redis,
+        cache=TieredCache(memory, redis, beyond=beyond),
+        limiter=RateLimiter(
+            settings.redis,
+            settings.policies,
+            prefix=f"{settings.prefix}rl:",
+            budget_s=settings.limiter_budget_s,
+        ),
+        cursors=Cursors(settings.secret),
+    )
+    sessions = Sessions(parts)
+    passwords = Passwords(settings.password_threads)
+    variants = MemoryVariants()
+    responder = Responder(store=variants)
+    registry = _registry(parts, responder, variants)
+    rooms = (
+        Account(parts, sessions, passwords),
+        Tasks(parts),
+        Analytics(parts),
+        Public(parts),
+        Operations(parts, registry),
+    )
+    app = Starlette(
+        routes=[route for room in rooms for route in room.routes()],
+        middleware=[
+            Middleware(ResponsesMiddleware, responder=responder),
+            Middleware(ProblemsMiddleware),
+            Middleware(AuthenticationMiddleware, sessions=sessions),
+            Middleware(RateLimitMiddleware, limiter=parts.limiter, charges=charges(settings)),
+        ],
+        # inside the limiter, so that refusals say what is left of a quota too
+        exception_handlers=dict.fromkeys(FORESEEN, on_error),
+        lifespan=_lifespan(parts, passwords),
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+def _registry(parts: Parts, responder: Responder, variants: MemoryVariants) -> MetricsRegistry:
+    registry = MetricsRegistry()
+    registry.register("cache", parts.cache.stats)
+    registry.register("cache_memory", parts.memory.stats)
+    registry.register("cache_redis", parts.redis.stats)
+    registry.register("pool", parts.pool.stats)
+    registry.register("ratelimit", parts.limiter.stats)
+    registry.register("responses", responder.stats)
+    registry.register("variants", variants.stats)
+    return registry
+
+
+def _lifespan(
+    parts: Parts, passwords: Passwords
+) -> Callable[[Starlette], contextlib.AbstractAsyncContextManager[None]]:
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with contextlib.AsyncExitStack() as closing:
+            closing.callback(passwords.close)
+            # in this order, so that the cache ends its loads before what they load from closes
+            await closing.enter_async_context(parts.pool)
+            await closing.enter_async_context(parts.limiter)
+            await closing.enter_async_context(parts.redis)
+            await closing.enter_async_context(parts.cache)
+            await _prepare(parts)
+            forgetting = asyncio.create_task(_forget_keys(parts.pool))
+            try:
+                yield
+            finally:
+                forgetting.cancel()
+                await asyncio.wait([forgetting])
+
+    return lifespan
+
+
+async def _prepare(parts: Parts) -> None:
+    """What the first request should not have to wait for; Redis may be away."""
+
+    async def create(conn: Connection) -> None:
+        await create_table(conn)
+
+    await parts.pool.read(create)  # not a write of the pool's: it is harmless to run twice
+    with contextlib.suppress(RateLimitUnavailable):
+        await parts.limiter.ping()
+    with contextlib.suppress(RedisUnavailable):
+        await parts.redis.ping()
+
+
+async def _forget_keys(pool: Pool) -> None:
+    while True:
+        await asyncio.sleep(_FORGET_EVERY_S)
+        with contextlib.suppress(DatabaseUnavailable, PoolTimeout):
+            await pool.forget_keys(KEYS_KEPT_S)

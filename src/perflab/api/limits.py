@@ -1,0 +1,44 @@
+"""Which requests are charged to which policy, and whose quota it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from perflab.api.authentication import session_of
+from perflab.api.problems import Scope
+from perflab.api.settings import ApiSettings
+from perflab.ratelimit import Charge, Subject, TrustedProxies, by_path, client_address
+from perflab.ratelimit.middleware import Charges
+
+RULES: Final[dict[str, str | tuple[str, ...]]] = {
+    "/": "api",
+    "/auth": "auth",
+    "/analytics": ("api", "heavy"),
+    # stored by caches in front, which must not hand one client's quota to another
+    "/public": (),
+    "/healthz": (),
+    "/readyz": (),
+    "/metrics": (),
+}
+"""The policies of each path and what lies below it."""
+
+
+def charges(settings: ApiSettings) -> Charges:
+    """Charges to the user of a session, else to the client's address.
+
+    Logins go to the address, signed in or not: a session must not buy further guesses.
+    """
+    address = client_address(TrustedProxies(settings.trusted_proxies))
+
+    def who(scope: Scope) -> Subject:
+        session = session_of(scope)
+        return address(scope) if session is None else Subject.user(session.user_id)
+
+    logins = by_path({"/auth": RULES["/auth"]}, address)
+    others = by_path({path: rule for path, rule in RULES.items() if path != "/auth"}, who)
+
+    def charged(scope: Scope) -> Sequence[Charge]:
+        return logins(scope) or others(scope)
+
+    return charged

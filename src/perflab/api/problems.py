@@ -1,0 +1,119 @@
+"""Errors as ``application/problem+json`` (RFC 9457); a client never sees a traceback."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from http import HTTPStatus
+from typing import Any, Final, TypeAlias
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from perflab.cache import LoadTimeout
+from perflab.database.pool import DatabaseUnavailable, PoolTimeout
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+PROBLEM_JSON: Final = "application/problem+json"
+RETRY_AFTER_S: Final = 1
+"""What a client is told while PostgreSQL is away: it is back, or not, within a moment."""
+
+_LOG: Final = logging.getLogger(__name__)
+_UNAVAILABLE: Final = (DatabaseUnavailable, PoolTimeout, LoadTimeout)
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class ProblemBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The members of a problem; without a type of its own the title is the status's phrase."""
+
+    title: str
+    status: int
+    detail: str = ""
+
+
+class Problem(Exception):
+    """A request cannot be served; raised anywhere below a route.
+
+    Args:
+        status: from 400 on.
+        detail: for the client: what is wrong with this request.
+        headers: further response fields.
+    """
+
+    def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.headers = dict(headers or {})
+
+    def response(self) -> Response:
+        """As an answer that no cache keeps."""
+        body = ProblemBody(
+            title=HTTPStatus(self.status).phrase, status=self.status, detail=self.detail
+        )
+        fields = {"cache-control": "no-store", **self.headers}
+        return Response(_encode(body), self.status, fields, PROBLEM_JSON)
+
+
+def as_problem(error: Exception) -> Problem | None:
+    """What a client is told about an error that was foreseen; None for any other."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, HTTPException):
+        return Problem(error.status_code, error.detail, error.headers)
+    if isinstance(error, _UNAVAILABLE):
+        retry = {"retry-after": str(RETRY_AFTER_S)}
+        return Problem(503, "the database does not answer in time; try again", retry)
+    return None
+
+
+async def on_error(request: Request, error: Exception) -> Response:
+    """Starlette's handler for the errors of ``FORESEEN``."""
+    problem = as_problem(error)
+    if problem is None:
+        raise error
+    return problem.response()
+
+
+FORESEEN: Final[tuple[type[Exception], ...]] = (Problem, HTTPException, *_UNAVAILABLE)
+
+
+class ProblemsMiddleware:
+    """Answers whatever other middleware, or a defect, raises; a defect is logged and becomes 500.
+
+    It stands outside everything that can fail.
+    """
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The ASGI application."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun = False
+
+        async def watched(message: Message) -> None:
+            nonlocal begun
+            begun = begun or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except Exception as error:
+            problem = as_problem(error)
+            if problem is None:
+                # the path alone: a query can hold what is nobody's business
+                _LOG.exception("%s %s failed", scope["method"], scope["path"])
+                problem = Problem(500, "this is the server's fault, and it has been logged")
+            if begun:
+                raise
+            await problem.response()(scope, receive, send)

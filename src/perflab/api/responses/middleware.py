@@ -1,0 +1,257 @@
+"""ASGI middleware: codings, ETags and 304 for the responses of any application."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from perflab.api.responses.codings import IDENTITY, Coding
+from perflab.api.responses.dates import parse_date
+from perflab.api.responses.errors import ResponseError
+from perflab.api.responses.negotiation import acceptable
+from perflab.api.responses.representation import (
+    DIGESTS,
+    Asked,
+    Fields,
+    Representation,
+    directives,
+    is_compressible,
+    joined,
+    read_request,
+    with_accept_encoding,
+)
+from perflab.api.responses.responder import Responder, ResponderStats
+from perflab.api.responses.tags_passed import RawFields, for_application, for_client
+from perflab.api.responses.validators import read_tag
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_ITS_OWN: Final = frozenset(
+    {"set-cookie", "content-encoding", "content-range", "transfer-encoding", "trailer", *DIGESTS}
+)
+"""A response with one of these is none of the middleware's business."""
+_TOLD: Final = frozenset({"content-type", "cache-control", "etag", "last-modified",
+                          "content-length"})  # fmt: skip
+"""The component writes these itself."""
+_WITHOUT_CONTENT: Final = frozenset({204, 205, 206})
+
+
+class MiddlewareStats(msgspec.Struct, frozen=True, kw_only=True):
+    """A snapshot of a ResponsesMiddleware."""
+
+    left_alone: int
+    """Responses passed on as they were."""
+    responder: ResponderStats
+    """Of the responder, which others may use too."""
+
+
+class ResponsesMiddleware:
+    """Compresses what an application answers, gives it an ETag, and answers 304 where that fits.
+
+    A response is held back until its first piece of content. It is passed on untouched if more
+    is to follow (streams), for ``text/event-stream``, 204, 205 and 206, with ``Set-Cookie``,
+    ``Content-Encoding``, ``Content-Range``, trailers or a digest of its content, under
+    ``no-transform``, and wherever its fields are malformed.
+
+    An ETag of the application's counts as that of the body without a coding. Under a coding the
+    client gets another, and the application gets its own back in ``If-Match`` and
+    ``If-None-Match``. A 304 of the application's gets ``Vary`` and the ETag that the client
+    holds.
+
+    Args:
+        app: the application.
+        responder: makes the responses; a new one by default.
+    """
+
+    def __init__(self, app: App, responder: Responder | None = None) -> None:
+        self._app = app
+        self._responder = responder or Responder()
+        self._left_alone = 0
+
+    def stats(self) -> MiddlewareStats:
+        """The figures so far."""
+        return MiddlewareStats(left_alone=self._left_alone, responder=self._responder.stats())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The ASGI application."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        answer = _Answer(scope, send, self._responder)
+        try:
+            await self._app(answer.scope, receive, answer.send)
+            await answer.release()
+        finally:
+            self._left_alone += answer.left_alone
+
+
+class _Answer:
+    """The response to one request, on its way from the application to the server."""
+
+    def __init__(self, scope: Scope, send: Send, responder: Responder) -> None:
+        self.left_alone = False
+        self._method: str = scope["method"]
+        self._asked = _read(scope["headers"])
+        self._send = send
+        self._responder = responder
+        self._held: Message | None = None
+        self._decided = False
+        codings = responder.codings
+        ranked = acceptable(self._asked.accept_encoding, tuple(one.name for one in codings))
+        best = ranked[0] if ranked else IDENTITY
+        self._coding = next((one for one in codings if one.name == best), None)
+        self.scope = self._with_plain_tags(scope)
+
+    async def send(self, message: Message) -> None:
+        """What the application sends."""
+        kind = message["type"]
+        if self._decided:
+            await self._send(message)
+        elif kind == "http.response.start":
+            if message["status"] == 304:
+                self._decided = True
+                await self._send({**message, "headers": self._for_304(message)})
+            else:
+                self._held = message
+                if not _is_candidate(message):
+                    await self.release()
+        elif self._held is None:
+            await self._send(message)  # early hints and the like
+        elif kind == "http.response.body" and not message.get("more_body", False):
+            await self._respond(self._held, bytes(message.get("body", b"")))
+        else:
+            await self.release()
+            await self._send(message)
+
+    async def release(self) -> None:
+        """Pass on what is held back, as it is."""
+        if self._held is not None and not self._decided:
+            self._decided = self.left_alone = True
+            await self._send(self._held)
+
+    async def _respond(self, start: Message, body: bytes) -> None:
+        fields = _decoded(start)
+        length = joined(fields, "content-length")
+        if self._method == "HEAD" and not body and length != "0":
+            await self._headers_only(start, fields, length)
+            return
+        try:
+            if length is not None and length != str(len(body)):
+                raise ResponseError(f"content-length={length} for a body of {len(body)} bytes")
+            given = _representation(start["status"], fields, body)
+        except ResponseError:
+            await self.release()
+            await self._send({"type": "http.response.body", "body": body})
+            return
+        response = await self._responder.respond(self._asked, self._method, given)
+        self._decided = True
+        headers = [_encoded(name, value) for name, value in response.fields]
+        await self._send({**start, "status": response.status, "headers": headers})
+        await self._send({"type": "http.response.body", "body": response.body})
+
+    async def _headers_only(self, start: Message, fields: Fields, length: str | None) -> None:
+        """HEAD of an application that makes no body for it: what is known of its GET.
+
+        Whatever would depend on the coded body is left out (RFC 9110 §9.3.2).
+        """
+        self._decided = True
+        status, sent = start["status"], list(fields)
+        enough = length is None or not length.isdecimal()
+        enough = enough or int(length or 0) >= self._responder.threshold_bytes
+        coding = self._coding
+        if coding is not None and enough and is_compressible(joined(fields, "content-type") or ""):
+            own = joined(fields, "etag")
+            sent = [one for one in sent if one[0].lower() not in ("content-length", "etag")]
+            try:
+                tag = None if own is None else read_tag(own).coded(coding.tag)
+            except ResponseError:
+                tag = None
+            if tag is not None and status == 200 and self._asked.conditions.lists(tag):
+                status = 304
+                sent.append(("etag", str(tag)))
+        sent = [one for one in sent if one[0].lower() != "vary"]
+        sent.append(("vary", with_accept_encoding(joined(fields, "vary"))))
+        headers = [_encoded(name, value) for name, value in sent]
+        await self._send({**start, "status": status, "headers": headers})
+        await self._send({"type": "http.response.body", "body": b""})
+
+    def _with_plain_tags(self, scope: Scope) -> Scope:
+        conditions = self._asked.conditions
+        if conditions.if_match is None and conditions.if_none_match is None:
+            return scope
+        codings: tuple[Coding, ...] = self._responder.codings
+        if self._method in ("GET", "HEAD"):
+            # a 304 for another coding's bytes would be about what this client cannot read
+            codings = () if self._coding is None else (self._coding,)
+        return {**scope, "headers": for_application(scope["headers"], codings)}
+
+    def _for_304(self, message: Message) -> RawFields:
+        fields = _decoded(message)
+        own = joined(fields, "etag")
+        kept = [one for one in fields if one[0].lower() != "vary"]
+        if own is not None and self._coding is not None:
+            try:
+                tag = for_client(read_tag(own), self._asked.conditions.if_none_match, self._coding)
+            except ResponseError:
+                pass  # the application's own affair
+            else:
+                kept = [one for one in kept if one[0].lower() != "etag"]
+                kept.append(("etag", str(tag)))
+        kept.append(("vary", with_accept_encoding(joined(fields, "vary"))))
+        return [_encoded(name, value) for name, value in kept]
+
+
+def _is_candidate(start: Message) -> bool:
+    """Whether the response may be the component's, as far as its beginning tells."""
+    if start["status"] in _WITHOUT_CONTENT or start.get("trailers", False):
+        return False
+    fields = _decoded(start)
+    names = [name.lower() for name, _ in fields]
+    media_type = (joined(fields, "content-type") or "").lower()
+    return (
+        names.count("content-type") == 1
+        and _ITS_OWN.isdisjoint(names)
+        and not media_type.startswith("text/event-stream")
+        and "no-transform" not in directives(joined(fields, "cache-control"))
+    )
+
+
+def _representation(status: int, fields: Fields, body: bytes) -> Representation:
+    """The application's response; a ResponseError where it is malformed."""
+    modified = joined(fields, "last-modified")
+    at = None if modified is None else parse_date(modified, time.time())
+    if modified is not None and at is None:
+        raise ResponseError(f"Last-Modified {modified!r} is no date")
+    return Representation(
+        body=body,
+        media_type=joined(fields, "content-type") or "",
+        status=status,
+        last_modified=at,
+        cache_control=joined(fields, "cache-control"),
+        etag=joined(fields, "etag"),
+        fields=tuple(one for one in fields if one[0].lower() not in _TOLD),
+    )
+
+
+def _read(headers: RawFields) -> Asked:
+    return read_request(
+        (name.decode("latin-1"), value.decode("latin-1")) for name, value in headers
+    )
+
+
+def _decoded(message: Message) -> Fields:
+    return tuple(
+        (bytes(name).decode("latin-1"), bytes(value).decode("latin-1"))
+        for name, value in message.get("headers", ())
+    )
+
+
+def _encoded(name: str, value: str) -> tuple[bytes, bytes]:
+    return name.lower().encode("latin-1"), value.encode("latin-1")

@@ -1,0 +1,43 @@
+"""Entity tags on their way through a middleware: the application knows none of the codings.
+
+A client that got ``"v1"`` under gzip holds ``"v1-gzip.1a2b3c"``. The application is to recognise
+its own tag in that, or it would never answer with 304 itself and refuse every ``If-Match``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from perflab.api.responses.codings import Coding
+from perflab.api.responses.validators import EntityTag, read_tags
+
+RawFields = list[tuple[bytes, bytes]]
+
+_LISTS: Final = (b"if-match", b"if-none-match")
+
+
+def for_application(fields: Iterable[tuple[bytes, bytes]], codings: Sequence[Coding]) -> RawFields:
+    """The fields of a request, where tags made under ``codings`` have the plain one beside them."""
+    return [
+        (name, _with_plain(value, codings) if name in _LISTS else value) for name, value in fields
+    ]
+
+
+def for_client(tag: EntityTag, if_none_match: str | None, coding: Coding) -> EntityTag:
+    """The tag for a 304 of the application's: the coded one, if that is what the client holds."""
+    coded = tag.coded(coding.tag)
+    held = read_tags(if_none_match or "")
+    return coded if held != "*" and coded in held else tag
+
+
+def _with_plain(value: bytes, codings: Sequence[Coding]) -> bytes:
+    held = read_tags(value.decode("latin-1"))
+    if held == "*":
+        return value
+    plain = [
+        found for tag in held for coding in codings if (found := tag.plain(coding.tag)) is not None
+    ]
+    if not plain:
+        return value
+    return ", ".join(map(str, (*held, *plain))).encode("latin-1")

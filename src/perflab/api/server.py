@@ -1,0 +1,107 @@
+"""The application under granian, in this process and on this event loop, until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable
+from typing import Final
+
+from granian.constants import HTTPModes, Interfaces
+from granian.errors import FatalError
+from granian.server.embed import Server
+
+from perflab.api.problems import App, Message, Receive, Scope, Send
+from perflab.errors import PerflabError
+
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+_BACKLOG: Final = 1024
+_PAUSE_S: Final = 0.02
+
+
+class ServerFailed(PerflabError):
+    """The application did not start; the message says why."""
+
+
+async def serve(app: App, *, host: str, port: int, ready: Callable[[], None]) -> None:
+    """Answer requests until SIGINT or SIGTERM; the application's lifespan is over then.
+
+    Within one process, so that nothing outlives it however it ends.
+
+    Args:
+        app: an ASGI application with a lifespan.
+        host: to listen on.
+        port: which must be free: granian would share it with another server.
+        ready: called when requests are answered.
+
+    Raises:
+        ServerFailed: the application's startup failed.
+    """
+    watched = _Watched(app)
+    server = Server(
+        watched,
+        host,
+        port,
+        interface=Interfaces.ASGI,
+        http=HTTPModes.http1,
+        websockets=False,
+        backlog=_BACKLOG,
+        log_enabled=False,
+    )
+    loop = asyncio.get_running_loop()
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    for number in SIGNALS:
+        loop.add_signal_handler(number, server.stop)
+    serving = asyncio.create_task(server.serve())
+    answering = asyncio.create_task(_answers(host, port))
+    try:
+        await asyncio.wait({serving, answering}, return_when=asyncio.FIRST_COMPLETED)
+        if not serving.done():
+            ready()
+        await serving
+    except FatalError as error:
+        raise ServerFailed(f"the API did not start: {watched.failure or error}") from None
+    finally:
+        answering.cancel()
+        await asyncio.wait({answering})
+        for number, handler in before.items():
+            loop.remove_signal_handler(number)
+            signal.signal(number, handler)
+
+
+class _Watched:
+    """The application, with the reason for which its startup failed."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self.failure = ""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            await self._app(scope, receive, send)
+            return
+
+        async def noted(message: Message) -> None:
+            if message["type"] == "lifespan.startup.failed":
+                lines = str(message.get("message", "")).strip().splitlines()
+                self.failure = lines[-1] if lines else "no reason given"
+            await send(message)
+
+        with contextlib.suppress(PerflabError):  # told by the message
+            await self._app(scope, receive, noted)
+
+
+async def _answers(host: str, port: int) -> None:
+    """Return when a request is answered; the port is open long before that."""
+    asked = f"GET /healthz HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n".encode()
+    while True:
+        with contextlib.suppress(OSError):
+            reader, writer = await asyncio.open_connection(host, port)
+            try:
+                writer.write(asked)
+                if await reader.read(1):
+                    return
+            finally:
+                writer.close()
+        await asyncio.sleep(_PAUSE_S)

@@ -1,0 +1,99 @@
+"""Tasks as clients see, filter, create and change them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from perflab.api.bodies import RowId, Title
+from perflab.api.problems import Problem
+
+Status = Literal["todo", "in_progress", "done", "cancelled"]
+Priority = Annotated[int, Meta(ge=1, le=4)]
+"""4 is the most urgent."""
+Moment = Annotated[datetime, Meta(tz=True)]
+Sort = Literal[
+    "created_at", "-created_at", "updated_at", "-updated_at",
+    "priority", "-priority", "due_date", "-due_date",
+]  # fmt: skip
+
+MOST_ROWS: Final = 100
+_YEARS: Final = range(1970, 9_999)
+"""In which a task can be due: both ends are far from where calendars end."""
+
+
+class Task(msgspec.Struct, frozen=True):
+    """One task."""
+
+    id: int
+    project_id: int | None
+    title: str
+    status: str
+    priority: int
+    due_date: datetime | None
+    completed_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class TaskPage(msgspec.Struct, frozen=True):
+    """Some tasks, and the cursor of what follows; None at the end."""
+
+    tasks: list[Task]
+    next: str | None
+
+
+class TaskQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The query of a list."""
+
+    status: Status | None = None
+    priority: Priority | None = None
+    project_id: RowId | None = None
+    due_before: Moment | None = None
+    sort: Sort = "-created_at"
+    limit: Annotated[int, Meta(ge=1, le=MOST_ROWS)] = 25
+    cursor: str | None = None
+
+    def listing(self, user_id: int) -> str:
+        """The list that pages belong to, however long they are."""
+        told = msgspec.structs.replace(self, cursor=None, limit=25)
+        return f"{user_id}:{msgspec.json.encode(told).decode()}"
+
+
+class NewTask(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of POST."""
+
+    title: Title
+    status: Status = "todo"
+    priority: Priority = 2
+    project_id: RowId | None = None
+    due_date: Moment | None = None
+
+
+class TaskChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of PATCH: what is not in it stays."""
+
+    title: Title | UnsetType = UNSET
+    status: Status | UnsetType = UNSET
+    priority: Priority | UnsetType = UNSET
+    project_id: RowId | UnsetType | None = UNSET
+    due_date: Moment | UnsetType | None = UNSET
+
+    def given(self) -> dict[str, object]:
+        """The fields that are in it."""
+        fields = msgspec.structs.asdict(self)
+        return {name: value for name, value in fields.items() if value is not UNSET}
+
+
+def in_calendar(due: datetime | UnsetType | None) -> None:
+    """A 422 for a time that the database could store but nobody read back."""
+    if isinstance(due, datetime):
+        try:
+            year = due.astimezone(UTC).year
+        except OverflowError:
+            year = 0
+        if year not in _YEARS:
+            raise Problem(422, f"due_date must lie in the years {_YEARS.start} to {_YEARS[-1]}")

@@ -1,0 +1,129 @@
+"""Carries a plan out in an event loop made for it, and turns the rows into samples."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import time
+from array import array
+from typing import Any, Final
+
+import numpy as np
+import uvloop
+from numpy.typing import NDArray
+
+from perflab.load.busy import BusyClock
+from perflab.load.connection import Field
+from perflab.load.errors import LoadError
+from perflab.load.pacing import pace_closed, pace_open
+from perflab.load.plan import Closed, Plan
+from perflab.load.pool import Pool
+from perflab.load.recorder import Recorder
+from perflab.load.samples import LoadSamples
+
+_LEAD_S: Final = 0.005
+"""From the moment when all is ready to time 0."""
+_SHORTEST_S: Final = 0.1
+"""The share of busy time is taken of at least this time: one request alone is no saturation."""
+
+
+class Engine:
+    """One run of a plan. ``stop`` may be called from another thread."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._loop = uvloop.new_event_loop()
+        self._task: asyncio.Task[LoadSamples] = self._loop.create_task(self._work())
+        self._defect: BaseException | None = None
+        self._loop.set_exception_handler(self._failed)
+
+    def run(self) -> LoadSamples:
+        """Carry the plan out in this thread, in which no other loop may be running.
+
+        A LoadError if the host has no address; a ``CancelledError`` after ``stop``.
+        """
+        try:
+            with contextlib.suppress(asyncio.CancelledError):
+                return self._loop.run_until_complete(self._task)
+        finally:
+            self._loop.close()
+        raise self._defect or asyncio.CancelledError  # with what caused the defect as its context
+
+    def stop(self) -> None:
+        """End the run before its time, without samples."""
+        with contextlib.suppress(RuntimeError):  # the loop has closed meanwhile
+            self._loop.call_soon_threadsafe(self._task.cancel)
+
+    def _failed(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """An error in a callback would leave a request without an outcome: end with it instead."""
+        if self._defect is None:
+            self._defect = context.get("exception") or RuntimeError(context["message"])
+            self._task.cancel()
+
+    async def _work(self) -> LoadSamples:
+        plan, limits, shape = self._plan, self._plan.limits, self._plan.shape
+        recorder = Recorder(
+            0 if isinstance(shape, Closed) else len(shape.due_s),
+            fields=limits.keep_header is not None,
+            bodies=limits.keep_body,
+        )
+        pool = Pool(
+            [plan.wires[number] for number in plan.order],
+            recorder,
+            connections=limits.connections,
+            waiting=limits.waiting,
+            timeout_s=limits.timeout_s,
+            field=None if limits.keep_header is None else Field(limits.keep_header),
+        )
+        busy_clock = BusyClock()
+        try:
+            try:
+                await pool.open(plan.host, plan.port, ahead=limits.connections)
+            except OSError as error:
+                raise LoadError(f"host: {plan.host!r} has no address: {error}") from None
+            began_unix_s = time.time() + _LEAD_S
+            begin = time.perf_counter() + _LEAD_S
+            if isinstance(shape, Closed):
+                end = begin + shape.window_s
+                busy_s = await pace_closed(pool, shape.users, shape.think_s, begin, end, busy_clock)
+            else:
+                busy_s = await pace_open(pool, [begin + due for due in shape.due_s], busy_clock)
+            paced_s = time.perf_counter() - begin
+            await pool.drain()
+        finally:
+            busy_clock.close()
+            await pool.close()
+        return _samples(
+            recorder,
+            begin,
+            kind="closed" if isinstance(shape, Closed) else "open",
+            window_s=shape.window_s,
+            busy_share=min(busy_s / max(paced_s, _SHORTEST_S), 1.0),
+            began_unix_s=began_unix_s,
+            resent=pool.resent,
+            connections_opened=pool.opened,
+        )
+
+
+def _samples(recorder: Recorder, begin: float, **facts: Any) -> LoadSamples:
+    rows = recorder.rows
+
+    def since(column: array[float]) -> NDArray[np.float64]:
+        return np.array(column[:rows]) - begin
+
+    def texts(values: list[bytes | None] | None) -> tuple[bytes | None, ...] | None:
+        return None if values is None else tuple(itertools.islice(values, rows))
+
+    return LoadSamples(
+        scheduled_s=since(recorder.scheduled),
+        taken_s=since(recorder.taken),
+        started_s=since(recorder.started),
+        ended_s=since(recorder.ended),
+        status=np.array(recorder.status[:rows], dtype=np.int16),
+        body_bytes=np.array(recorder.body_bytes[:rows], dtype=np.int64),
+        outcome=np.array(recorder.outcome[:rows], dtype=np.int8),
+        kept_header=texts(recorder.fields),
+        bodies=texts(recorder.bodies),
+        **facts,
+    )

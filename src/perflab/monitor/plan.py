@@ -1,0 +1,319 @@
+"""How the snapshots of one kind become samples, worked out once when they are registered."""
+
+from __future__ import annotations
+
+import math
+import re
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, Final, Literal, TypeAlias, Union, get_args, get_origin
+
+import msgspec
+
+from perflab.monitor.declarations import Counter, Each, Gauge, Keyed, LeftOut, Part, Shape
+from perflab.monitor.documentation import field_docs
+from perflab.monitor.errors import MonitorError
+
+Labels: TypeAlias = tuple[tuple[str, str], ...]
+Sample: TypeAlias = tuple[str, Labels, float]
+"""Family, labels, value."""
+Extract: TypeAlias = Callable[[Any, Labels], Iterator[Sample]]
+
+_METRIC: Final = re.compile(r"[a-z][a-z0-9_]*")
+_LABEL: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9_]*")
+_TAKEN: Final = frozenset({"le", "quantile"})
+"""Labels with a meaning of their own in Prometheus."""
+_SUFFIXES: Final = ("_total", "_count", "_sum", "_bucket", "_created", "_info")
+"""What a name may not end in, since it would be taken for a part of another kind of metric."""
+_UNITS: Final = (("_ms", "_seconds", 1e-3), ("_us", "_seconds", 1e-6), ("_s", "_seconds", 1.0))
+"""The package's suffixes of durations, and the base unit that Prometheus wants."""
+_BASE_UNITS: Final = ("seconds", "bytes")
+
+
+class Family(msgspec.Struct, frozen=True):
+    """A metric, with the names of its labels; ``name`` is without ``_total``."""
+
+    name: str
+    kind: Literal["counter", "gauge"]
+    help: str
+    unit: str
+    labels: tuple[str, ...]
+    """Sorted."""
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What the snapshots of one type give."""
+
+    type: type[msgspec.Struct]
+    families: dict[str, Family]
+    extract: Extract
+
+    def samples(self, snapshot: object) -> list[Sample]:
+        """All of them. Raises what is wrong with the snapshot."""
+        if type(snapshot) is not self.type:
+            raise TypeError(f"stats() gave {type(snapshot).__name__}, not {self.type.__name__}")
+        found = list(self.extract(snapshot, ()))
+        if len({(name, tuple(sorted(labels))) for name, labels, _ in found}) < len(found):
+            raise ValueError(f"two parts of {self.type.__name__} have the same labels")
+        return found
+
+
+def make_plan(struct: type[msgspec.Struct], shape: Shape, prefix: str, labels: Labels) -> Plan:
+    """The plan for snapshots of type ``struct``.
+
+    Args:
+        struct: what ``stats()`` returns.
+        shape: declares each of its fields.
+        prefix: what all names begin with.
+        labels: what every sample bears.
+    """
+    for name, _ in labels:
+        check_label(name)
+    planner = _Planner()
+    extract = planner.struct(struct, shape, prefix, tuple(name for name, _ in labels), labels)
+    return Plan(struct, planner.families, extract)
+
+
+def check_metric(name: str) -> str:
+    """The name, if a metric's may begin with it, else a MonitorError."""
+    if not _METRIC.fullmatch(name) or name.endswith("_") or "__" in name:
+        raise MonitorError(
+            f"{name!r} is no name of a metric; use lower-case letters, digits and underscores"
+        )
+    return name
+
+
+def check_label(name: str) -> str:
+    """The name, if a label can have it, else a MonitorError."""
+    if not _LABEL.fullmatch(name) or name in _TAKEN:
+        raise MonitorError(f"{name!r} cannot be a label")
+    return name
+
+
+class _Planner:
+    def __init__(self) -> None:
+        self.families: dict[str, Family] = {}
+
+    def struct(
+        self,
+        struct: type[msgspec.Struct],
+        shape: Shape,
+        prefix: str,
+        names: tuple[str, ...],
+        fixed: Labels = (),
+        but: str | None = None,
+    ) -> Extract:
+        """How a Struct gives samples; ``names`` are the labels it has by then."""
+        try:
+            fields = {field.name: field.type for field in msgspec.structs.fields(struct)}
+        except NameError as error:
+            raise MonitorError(f"the types of {struct.__name__} cannot be read: {error}") from None
+        if but is not None and but not in fields:
+            raise MonitorError(f"{struct.__name__} has no field {but!r} to label it by")
+        declared = {*shape, but} - {None}
+        if missing := ", ".join(sorted(set(fields) - declared)):
+            raise MonitorError(f"{struct.__name__}: not declared as counter or gauge: {missing}")
+        if unknown := ", ".join(sorted(str(name) for name in declared - set(fields))):
+            raise MonitorError(f"{struct.__name__} has no field {unknown}; remove its declaration")
+        docs = field_docs(struct)
+        parts: list[tuple[str, Extract]] = []
+        for name, declaration in shape.items():
+            where = f"{struct.__name__}.{name}"
+            kind = fields[name]
+            match declaration:
+                case Counter() | Gauge():
+                    if not _is_number(kind):
+                        raise MonitorError(f"{where} is no number and cannot be a metric")
+                    text = docs.get(name, f"{name} of {struct.__name__}.")
+                    parts.append((name, self.number(declaration, prefix, name, names, text)))
+                case Part():
+                    inner = _struct(kind, where)
+                    under = _joined(
+                        prefix, name if declaration.prefix is None else declaration.prefix
+                    )
+                    own = tuple(sorted(declaration.labels.items()))
+                    all_names = _added(names, [key for key, _ in own], where)
+                    extract = self.struct(inner, declaration.shape, under, all_names, own)
+                    parts.append((name, _optional(extract)))
+                case Each():
+                    inner = _struct(_item(kind, (tuple, list), where), where)
+                    all_names = _added(names, [declaration.label], where)
+                    under = _joined(prefix, declaration.prefix)
+                    extract = self.struct(
+                        inner, declaration.shape, under, all_names, but=declaration.by
+                    )
+                    parts.append((name, _each(extract, declaration.label, declaration.by)))
+                case Keyed():
+                    all_names = _added(names, [declaration.label], where)
+                    extract = self.keyed(declaration, kind, where, prefix, all_names, docs)
+                    parts.append((name, _keyed(extract, declaration.label)))
+                case LeftOut():
+                    pass
+        return _all(parts, fixed)
+
+    def keyed(
+        self,
+        declaration: Keyed,
+        kind: Any,
+        where: str,
+        prefix: str,
+        names: tuple[str, ...],
+        docs: Mapping[str, str],
+    ) -> Extract:
+        """How one value of a dict gives samples."""
+        name = where.rpartition(".")[2]
+        item = _item(kind, (dict, Mapping), where)
+        if isinstance(declaration.of, Counter | Gauge):
+            if not _is_number(item):
+                raise MonitorError(f"{where} holds no numbers and cannot be a metric")
+            text = docs.get(name, f"{where}.")
+            return self.number(declaration.of, prefix, name, names, text)
+        under = _joined(prefix, declaration.prefix)
+        return self.struct(_struct(item, where), declaration.of, under, names)
+
+    def number(
+        self,
+        declaration: Counter | Gauge,
+        prefix: str,
+        field: str,
+        names: tuple[str, ...],
+        text: str,
+    ) -> Extract:
+        """How a number gives a sample; enters its family."""
+        if declaration.name is None and declaration.scale != 1:
+            raise MonitorError(f"{field}: a scale needs a name that tells the unit")
+        name, scale = declaration.name, declaration.scale
+        if name is None:
+            name, scale = _in_base_unit(field)
+        is_counter = isinstance(declaration, Counter)
+        full = check_metric(_joined(prefix, name.removesuffix("_total") if is_counter else name))
+        if full.endswith(_SUFFIXES):
+            raise MonitorError(f"a metric's name cannot end as in {full!r}; declare another name")
+        unit = next((unit for unit in _BASE_UNITS if full.endswith(f"_{unit}")), "")
+        family = Family(
+            full,
+            "counter" if is_counter else "gauge",
+            declaration.help or text,
+            unit,
+            tuple(sorted(names)),
+        )
+        known = self.families.setdefault(full, family)
+        check_same(known, family)
+        read = _count if is_counter else _level
+
+        def extract(value: Any, labels: Labels) -> Iterator[Sample]:
+            if value is not None:
+                yield full, labels, read(value, full) * scale
+
+        return extract
+
+
+def check_same(one: Family, other: Family) -> None:
+    """A MonitorError if two sources of one family would contradict each other."""
+    if one.kind != other.kind:
+        raise MonitorError(f"{one.name} is declared as {one.kind} and as {other.kind}")
+    if one.labels != other.labels:
+        both = " and ".join(f"({', '.join(family.labels)})" for family in (one, other))
+        raise MonitorError(f"{one.name} would have different labels: {both}")
+
+
+def _all(parts: Sequence[tuple[str, Extract]], fixed: Labels) -> Extract:
+    def extract(struct: Any, labels: Labels) -> Iterator[Sample]:
+        for name, part in parts:
+            yield from part(getattr(struct, name), labels + fixed)
+
+    return extract
+
+
+def _optional(part: Extract) -> Extract:
+    def extract(value: Any, labels: Labels) -> Iterator[Sample]:
+        if value is not None:
+            yield from part(value, labels)
+
+    return extract
+
+
+def _each(part: Extract, label: str, by: str) -> Extract:
+    def extract(values: Any, labels: Labels) -> Iterator[Sample]:
+        for value in values:
+            yield from part(value, (*labels, (label, label_value(getattr(value, by)))))
+
+    return extract
+
+
+def _keyed(part: Extract, label: str) -> Extract:
+    def extract(values: Any, labels: Labels) -> Iterator[Sample]:
+        for key, value in values.items():
+            yield from part(value, (*labels, (label, label_value(key))))
+
+    return extract
+
+
+def label_value(value: object) -> str:
+    """As text that UTF-8 can carry."""
+    return str(value).encode("utf-8", "replace").decode("utf-8")
+
+
+def _level(value: Any, name: str) -> float:
+    if not isinstance(value, int | float):
+        raise TypeError(f"{name} is {value!r}, no number")
+    return float(value)
+
+
+def _count(value: Any, name: str) -> float:
+    found = _level(value, name)
+    if not (math.isfinite(found) and found >= 0):
+        raise ValueError(f"{name} is {value!r}: a counter starts at 0 and grows")
+    return found
+
+
+def _in_base_unit(field: str) -> tuple[str, float]:
+    for suffix, unit, scale in _UNITS:
+        if field.endswith(suffix):
+            return field.removesuffix(suffix) + unit, scale
+    return field, 1.0
+
+
+def _joined(*parts: str) -> str:
+    return "_".join(part for part in parts if part)
+
+
+def _added(names: tuple[str, ...], more: Sequence[str], where: str) -> tuple[str, ...]:
+    for name in more:
+        if check_label(name) in names:
+            raise MonitorError(f"{where} bears the label {name!r} twice")
+    return (*names, *more)
+
+
+def _bare(kind: Any) -> Any:
+    """The type without ``Annotated`` and ``None``."""
+    origin = get_origin(kind)
+    if origin is Annotated:
+        return _bare(get_args(kind)[0])
+    if origin in (Union, types.UnionType):
+        rest = [one for one in get_args(kind) if one is not type(None)]
+        return _bare(rest[0]) if len(rest) == 1 else kind
+    return kind
+
+
+def _is_number(kind: Any) -> bool:
+    bare = _bare(kind)
+    if get_origin(bare) in (Union, types.UnionType):
+        return all(_is_number(one) for one in get_args(bare))
+    return bare in (int, float, bool)
+
+
+def _struct(kind: Any, where: str) -> type[msgspec.Struct]:
+    bare = _bare(kind)
+    if not (isinstance(bare, type) and issubclass(bare, msgspec.Struct)):
+        raise MonitorError(f"{where} is no Struct, as its declaration says")
+    return bare
+
+
+def _item(kind: Any, containers: tuple[Any, ...], where: str) -> Any:
+    """What a sequence or dict holds."""
+    bare = _bare(kind)
+    origin, held = get_origin(bare), [one for one in get_args(bare) if one is not Ellipsis]
+    if not (isinstance(origin, type) and issubclass(origin, containers) and held):
+        raise MonitorError(f"{where} is no {containers[0].__name__}, as its declaration says")
+    return held[-1]

@@ -1,0 +1,370 @@
+"""The rate limiter: one decision for one request, by Redis or by what its policies say instead."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
+from types import TracebackType
+from typing import Final, Self
+
+from perflab.ratelimit.decision import Charge, Decision, Quota, Source
+from perflab.ratelimit.denied import Denied
+from perflab.ratelimit.errors import RateLimitError
+from perflab.ratelimit.local import LocalStore, Part
+from perflab.ratelimit.policies import DEFAULT_POLICIES, US, Policy, by_name
+from perflab.ratelimit.script import A_PART, MARK, WAIT, Check
+from perflab.ratelimit.shared import SharedStore
+from perflab.ratelimit.stats import Counters, RateLimitStats
+from perflab.ratelimit.subjects import Subject
+from perflab.redis_link import slot
+
+_PROBE: Final = Policy(name="probe", limit=1_000, period_s=1)
+_PREFIX: Final = re.compile(r"[!-z|~]{0,64}")
+"""Printable ASCII without braces, which would be taken for a cluster's hash tag."""
+_LATEST_S: Final = 1e10
+
+
+class RateLimiter:
+    """Decides whether requests may pass; shared by all processes that use the same Redis.
+
+    >>> async with RateLimiter(url) as limiter:
+    ...     decision = await limiter.check("auth", Subject.user(42))
+
+    Checks of one tick of the event loop travel as one script call. A check of several policies is
+    atomic: all are charged or none. On a Redis Cluster that holds for one subject, whose keys
+    share a slot; for several subjects every slot is asked first, and if all have room, each is
+    charged by itself; if one of them denies by then, the others are refunded. No policy ever
+    admits more than on a single server: the bound of over-admission is 0. What a lost race or a
+    lost refund costs is the other way round: until the refund, at most the cost of the checks
+    under way is charged too much, and where the refund is lost, until that drains.
+
+    A limiter belongs to one event loop.
+
+    Args:
+        url: ``redis://user:password@host:port/db``; None to count within this process only.
+        policies: see ``Policy``; the defaults are ``auth``, ``api``, ``heavy``, ``realtime``.
+    Redis:
+        prefix: with what the keys begin; limiters that share quotas share it.
+        cluster: whether ``url`` names a node of a Redis Cluster.
+        budget_s: how long a check may wait for an answer, connecting included; then each policy's
+            ``on_outage`` decides. Checks that need two trips (see above) may take twice that, and
+            where the event loop itself was too busy to look, an answer gets as much once more.
+        timeout_s: for connecting, and for ``ping`` and ``reset``.
+        failures: after so many batches in a row that failed or were late nobody asks until a probe
+            succeeded.
+        probe_s: between probes. A server that is back is used again after at most this, the
+            connecting and one call.
+    Memory:
+        max_denied: keys whose denial this process remembers.
+        remember_at_most_s: how long at most; the time until a ``reset`` by another process is
+            seen by this one. By default until the key may be allowed again.
+        max_local: keys of the limiter within this process.
+    Time:
+        clock: monotonic seconds, for what this process remembers.
+        wall: seconds since 1970, for what it counts itself. Redis uses its own.
+    """
+
+    def __init__(
+        self,
+        url: str | None,
+        policies: Iterable[Policy] = DEFAULT_POLICIES,
+        *,
+        prefix: str = "perflab:rl:",
+        cluster: bool = False,
+        budget_s: float = 0.020,
+        timeout_s: float = 1.0,
+        failures: int = 3,
+        probe_s: float = 1.0,
+        max_denied: int = 10_000,
+        remember_at_most_s: float = float("inf"),
+        max_local: int = 10_000,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._policies = by_name(policies)
+        if not isinstance(prefix, str) or not _PREFIX.fullmatch(prefix):
+            raise RateLimitError("prefix must be at most 64 printable characters without braces")
+        for name, value in (
+            ("budget_s", budget_s),
+            ("timeout_s", timeout_s),
+            ("probe_s", probe_s),
+            ("remember_at_most_s", remember_at_most_s),
+            ("failures", failures),
+            ("max_denied", max_denied),
+            ("max_local", max_local),
+        ):
+            if not (isinstance(value, int | float) and value > 0):
+                raise RateLimitError(f"{name} must be above 0, not {value!r}")
+        self._prefix = prefix
+        self._clock = clock
+        self._wall = wall
+        self._probe_s = probe_s
+        self._numbers = {name: number for number, name in enumerate(self._policies, 1)}
+        self._suffixes = {
+            # what a state means depends on these; a new limit goes on with the old state
+            name: f"}}{name}:{one.algorithm}:{one.period_us}"
+            for name, one in self._policies.items()
+        }
+        self._counters = {name: Counters() for name in self._policies}
+        self._denied = Denied(max_denied, remember_at_most_s)
+        self._local = LocalStore(max_local)
+        self._refunds = 0
+        self._shared: SharedStore | None = None
+        if url is not None:
+            self._shared = SharedStore(
+                url,
+                (*self._policies.values(), _PROBE),
+                Part(_PROBE, len(self._policies) + 1, f"{prefix}{{probe}}", 1),
+                cluster=cluster,
+                budget_s=budget_s,
+                timeout_s=timeout_s,
+                failures=failures,
+                probe_s=probe_s,
+            )
+
+    def __repr__(self) -> str:
+        where = "this process" if self._shared is None else self._shared.where
+        return f"<RateLimiter at {where}: {', '.join(self._policies)}>"
+
+    @property
+    def policies(self) -> tuple[Policy, ...]:
+        """The policies, in the order given."""
+        return tuple(self._policies.values())
+
+    @property
+    def available(self) -> bool:
+        """Whether Redis is asked at all; False while the breaker is open, and without Redis."""
+        return self._shared is not None and not self._shared.circuit.is_open
+
+    async def ping(self) -> None:
+        """Connect and return when Redis decides; RateLimitUnavailable says why it does not.
+
+        For start-up: the first check otherwise has to connect within its budget.
+        """
+        if self._shared is not None:
+            await self._shared.ping()
+
+    async def check(
+        self, policy: str, subject: Subject, cost: int = 1, *, now: float | None = None
+    ) -> Decision:
+        """Charge ``cost`` units of one policy if there is room for them; see ``check_all``."""
+        return await self._decide((self._part(policy, subject, cost),), now)
+
+    async def check_all(self, charges: Iterable[Charge], *, now: float | None = None) -> Decision:
+        """Charge several policies, of one subject or several, if each has room; else none.
+
+        Args:
+            charges: each policy and subject at most once.
+            now: seconds since 1970 in place of the server's clock, to the microsecond: for tests,
+                and for a notebook in which time lapses. A subject should be asked with it always
+                or never. Nothing is remembered locally then.
+
+        Raises:
+            RateLimitError: an unknown policy, a cost that can never be had, nothing to check.
+        """
+        parts = tuple(self._part(*charge) for charge in charges)
+        if not parts:
+            raise RateLimitError("nothing to check: charges is empty")
+        if len({part.key for part in parts}) < len(parts):
+            raise RateLimitError("a policy is charged twice for one subject; add up the costs")
+        return await self._decide(parts, now)
+
+    async def reset(self, policy: str, subject: Subject) -> None:
+        """Let a subject start from nothing under a policy, as after a mistaken lock-out.
+
+        Other processes go on denying what they remember, see ``remember_at_most_s``. A
+        RateLimitUnavailable says that it was not done.
+        """
+        key = self._part(policy, subject, 1).key
+        self._denied.forget(key)
+        self._local.forget(key)
+        if self._shared is not None:
+            await self._shared.delete([key])
+
+    def stats(self) -> RateLimitStats:
+        """What was counted so far."""
+        shared = self._shared
+        return RateLimitStats(
+            policies={name: count.snapshot() for name, count in self._counters.items()},
+            batches=shared.batches if shared else 0,
+            slow=shared.circuit.slow if shared else 0,
+            errors=shared.circuit.errors if shared else 0,
+            refunds=self._refunds,
+            breaker_opened=shared.circuit.opened if shared else 0,
+            breaker_open=shared.circuit.is_open if shared else False,
+            remembered=len(self._denied),
+            local_keys=len(self._local),
+        )
+
+    async def close(self) -> None:
+        """Let everybody go and close the connections; harmless when called twice.
+
+        What is asked later is decided as in an outage.
+        """
+        if self._shared is not None:
+            await self._shared.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def _part(self, name: str, subject: Subject, cost: int = 1) -> Part:
+        policy = self._policies.get(name)
+        if policy is None:
+            known = ", ".join(self._policies)
+            raise RateLimitError(f"unknown policy {name!r}; known are {known}")
+        if type(cost) is not int or not 1 <= cost <= policy.capacity:
+            raise RateLimitError(
+                f"the cost of {name!r} must be from 1 to {policy.capacity}, not {cost!r}"
+            )
+        if not isinstance(subject, Subject):
+            raise RateLimitError(
+                f"the subject of {name!r} must be a Subject, not {type(subject).__name__};"
+                " make one with Subject.user, api_key or address"
+            )
+        key = f"{self._prefix}{{{subject.key}{self._suffixes[name]}"
+        return Part(policy, self._numbers[name], key, cost)
+
+    async def _decide(self, parts: tuple[Part, ...], now: float | None) -> Decision:
+        now_us = 0 if now is None else _microseconds(now)
+        shared = self._shared
+        if shared is None:
+            values = self._local.decide(parts, now_us or _microseconds(self._wall()))
+            return self._decided(parts, values, "local")
+        asked_at = self._clock()
+        if now is None:
+            remembered = self._remembered(parts, asked_at)
+            if remembered is not None:
+                return remembered
+        if shared.circuit.is_open:
+            return self._outage(parts, now_us)
+        slots = [slot(part.key) for part in parts] if shared.cluster and len(parts) > 1 else ()
+        found: Sequence[int] | None
+        if len(set(slots)) > 1:
+            found = await self._across(shared, parts, slots, now_us)
+        else:
+            found = await shared.ask(Check(parts, now_us))
+        if found is None:
+            return self._outage(parts, now_us)
+        decision = self._decided(parts, found, "redis")
+        if now is None and not decision.allowed:
+            for part, quota in zip(parts, decision.quotas, strict=True):
+                if not (quota.allowed or part.policy.shadow):
+                    self._denied.remember(part.key, part.cost, quota, asked_at)
+        return decision
+
+    async def _across(
+        self, shared: SharedStore, parts: tuple[Part, ...], slots: Sequence[int], now_us: int
+    ) -> list[int] | None:
+        """Ask every slot, then charge every slot; None if one did not answer."""
+        groups = [
+            [part for part, own in zip(parts, slots, strict=True) if own == one]
+            for one in dict.fromkeys(slots)
+        ]
+
+        async def ask(look: bool) -> list[dict[Part, Sequence[int]]]:
+            """What each slot answered; nothing where it did not."""
+            checks = [Check(group, now_us, look) for group in groups]
+            replies = await asyncio.gather(*map(shared.ask, checks))
+            return [
+                {}
+                if reply is None
+                else {part: reply[n * A_PART : (n + 1) * A_PART] for n, part in enumerate(group)}
+                for group, reply in zip(groups, replies, strict=True)
+            ]
+
+        def denies(found: dict[Part, Sequence[int]]) -> bool:
+            return any(one[WAIT] > 0 and not part.policy.shadow for part, one in found.items())
+
+        found = await ask(look=True)
+        if all(found) and not any(map(denies, found)):
+            found = await ask(look=False)
+            if not all(found) or any(map(denies, found)):
+                charged = [
+                    (part, one[MARK])
+                    for group in found
+                    if not denies(group)
+                    for part, one in group.items()
+                    if one[WAIT] <= 0
+                ]
+                self._refunds += len(charged)
+                if charged:
+                    await shared.refund(charged, now_us)
+        if not all(found):
+            return None
+        answers = {part: one for group in found for part, one in group.items()}
+        return list(chain.from_iterable(answers[part] for part in parts))
+
+    def _remembered(self, parts: tuple[Part, ...], now: float) -> Decision | None:
+        """The denial that this process remembers of any of the parts."""
+        quotas: list[Quota] = []
+        for part in parts:
+            quota = self._denied.find(part.key, part.cost, now)
+            if quota is not None:
+                quotas.append(quota)
+                self._counters[part.policy.name].locally_denied += 1
+        return Decision(False, tuple(quotas)) if quotas else None
+
+    def _decided(self, parts: tuple[Part, ...], values: Sequence[int], source: Source) -> Decision:
+        quotas = []
+        allowed = True
+        for at, part in enumerate(parts):
+            quota = _quota(part.policy, values, at, source)
+            quotas.append(quota)
+            allowed = allowed and (quota.allowed or part.policy.shadow)
+        for quota in quotas:
+            count = self._counters[quota.policy.name]
+            if quota.allowed:
+                if allowed:
+                    count.allowed += 1
+                else:
+                    count.withheld += 1
+            elif quota.policy.shadow:
+                count.shadow_denied += 1
+            else:
+                count.denied += 1
+        return Decision(allowed, tuple(quotas))
+
+    def _outage(self, parts: tuple[Part, ...], now_us: int) -> Decision:
+        """What the policies say where Redis does not answer."""
+        own = [part for part in parts if part.policy.on_outage == "local"]
+        shut = any(part.policy.on_outage == "closed" and not part.policy.shadow for part in parts)
+        counted = self._local.decide(own, now_us or _microseconds(self._wall()), charge=not shut)
+        quotas = []
+        allowed = True
+        for part in parts:
+            policy = part.policy
+            if policy.on_outage == "local":
+                quota = _quota(policy, counted, own.index(part), "local")
+            elif policy.on_outage == "open":
+                quota = Quota(policy, True, "outage")
+            else:
+                quota = Quota(policy, False, "outage", retry_after_s=self._probe_s)
+            passes = quota.allowed or policy.shadow
+            allowed = allowed and passes
+            count = self._counters[policy.name]
+            count.unavailable += 1
+            count.unavailable_denied += not passes
+            quotas.append(quota)
+        return Decision(allowed, tuple(quotas))
+
+
+def _quota(policy: Policy, values: Sequence[int], at: int, source: Source) -> Quota:
+    room, wait, more, rest = values[A_PART * at : A_PART * at + MARK]
+    return Quota(policy, wait <= 0, source, room, wait / US, more / US, rest / US)
+
+
+def _microseconds(now: float) -> int:
+    if not 0 < now < _LATEST_S:
+        raise RateLimitError(f"now must be seconds since 1970, not {now!r}")
+    return round(now * US)

@@ -1,0 +1,154 @@
+"""ASGI middleware: requests are charged before the application sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
+from typing import Any, Final
+
+from perflab.ratelimit.decision import Charge, Decision
+from perflab.ratelimit.errors import RateLimitError
+from perflab.ratelimit.headers import PROBLEM_JSON, fields, problem, status
+from perflab.ratelimit.limiter import RateLimiter
+from perflab.ratelimit.subjects import Subject, TrustedProxies
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+Who = Callable[[Scope], Subject]
+Charges = Callable[[Scope], Sequence[Charge]]
+
+_TRY_AGAIN_LATER: Final = 1013
+"""The close code for a WebSocket whose server cannot refuse the handshake with a response."""
+_NOBODY_KNOWS: Final = Subject("ip:unknown")
+
+
+def client_address(
+    proxies: TrustedProxies | None = None, *, ipv6_prefix: int = 64
+) -> Callable[[Scope], Subject]:
+    """Charges by client address.
+
+    Requests whose client cannot be told, on a Unix socket without a trusted proxy or with a server
+    that names no address, share one subject.
+    """
+    trusted = TrustedProxies() if proxies is None else proxies
+
+    def who(scope: Scope) -> Subject:
+        peer = scope.get("client")
+        forwarded = [
+            value.decode("latin-1")
+            for name, value in scope["headers"]
+            if name == b"x-forwarded-for"
+        ]
+        client = trusted.client(peer[0] if peer and peer[0] else None, forwarded)
+        try:
+            return _NOBODY_KNOWS if client is None else Subject.address(client, ipv6_prefix)
+        except RateLimitError:
+            return _NOBODY_KNOWS  # a server may put a name there, as test clients do
+
+    return who
+
+
+def by_path(
+    rules: Mapping[str, str | Iterable[str]],
+    who: Who,
+    *,
+    cost: Callable[[Scope], int] | None = None,
+) -> Charges:
+    """Charges by the longest path that a request's path equals or lies below.
+
+    Args:
+        rules: a path, such as ``/api``, and the policies that are charged together below it; no
+            policies for a path that is free. ``/`` is every path.
+        who: whose quota it is.
+        cost: units of a request; 1 without.
+    """
+    for path in rules:
+        if not path.startswith("/"):
+            raise RateLimitError(f"the path {path!r} must begin with a slash")
+    listed = sorted(
+        (
+            (path.rstrip("/"), (names,) if isinstance(names, str) else tuple(names))
+            for path, names in rules.items()
+        ),
+        key=lambda rule: -len(rule[0]),
+    )
+
+    def charges(scope: Scope) -> Sequence[Charge]:
+        path = scope["path"]
+        for prefix, names in listed:
+            if path == prefix or path.startswith(prefix + "/"):
+                if not names:
+                    return ()
+                subject = who(scope)
+                units = 1 if cost is None else cost(scope)
+                return [Charge(name, subject, units) for name in names]
+        return ()
+
+    return charges
+
+
+class RateLimitMiddleware:
+    """Lets a request pass and says what is left, or answers it with 429 (503 in an outage).
+
+    A WebSocket is charged at its handshake; where the server cannot answer that with a response,
+    it is closed. A shadow policy lets pass and is not spoken of.
+
+    Args:
+        app: the application.
+        limiter: decides; opened and closed by whoever made it.
+        charges: what a request costs; nothing for one that is free. See ``by_path``.
+        legacy: also send ``X-RateLimit-*``.
+    """
+
+    def __init__(
+        self, app: App, limiter: RateLimiter, charges: Charges, *, legacy: bool = False
+    ) -> None:
+        self._app = app
+        self._limiter = limiter
+        self._charges = charges
+        self._legacy = legacy
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The ASGI application."""
+        charged = self._charges(scope) if scope["type"] in ("http", "websocket") else ()
+        if not charged:
+            await self._app(scope, receive, send)
+            return
+        decision = await self._limiter.check_all(charged)
+        if not decision.allowed:
+            await self._refuse(scope, receive, send, decision)
+            return
+        said = self._fields(decision)
+        answers = ("http.response.start", "websocket.accept", "websocket.http.response.start")
+
+        async def send_with_fields(message: Message) -> None:
+            if message["type"] in answers:
+                message = {**message, "headers": [*message.get("headers", ()), *said]}
+            await send(message)
+
+        await self._app(scope, receive, send_with_fields)
+
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send, decision: Decision) -> None:
+        kind = "http.response"
+        if scope["type"] == "websocket":
+            await receive()  # the handshake
+            if "websocket.http.response" not in scope.get("extensions", {}):
+                await send({"type": "websocket.close", "code": _TRY_AGAIN_LATER})
+                return
+            kind = "websocket.http.response"
+        body = problem(decision)
+        headers = [
+            (b"content-type", PROBLEM_JSON.encode()),
+            (b"content-length", str(len(body)).encode()),
+            (b"cache-control", b"no-store"),
+            *self._fields(decision),
+        ]
+        await send({"type": f"{kind}.start", "status": status(decision), "headers": headers})
+        await send({"type": f"{kind}.body", "body": body if scope.get("method") != "HEAD" else b""})
+
+    def _fields(self, decision: Decision) -> list[tuple[bytes, bytes]]:
+        found = fields(decision, legacy=self._legacy)
+        return [(name.encode(), value.encode()) for name, value in found]

@@ -1,0 +1,1 @@
+"""Tables and plots of the cache study: results in, something to look at out."""
