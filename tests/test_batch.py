@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from pathlib import Path
 
@@ -77,6 +78,16 @@ def test_a_cell_that_outlasts_the_deadline_is_stopped(tmp_path: Path) -> None:
     outcome = run(tmp_path, "x = 1", "import time; time.sleep(600)", deadline_s=6)
     assert "code cell 2 of 2" in outcome.failure
     assert "deadline of 6 s" in outcome.failure
+
+
+def test_an_interrupt_ends_the_cell_before_its_kernel(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    cell = "import os, signal, time; os.kill(os.getppid(), signal.SIGINT); time.sleep(60)"
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, cell)
+    gc.collect()  # a task whose exception nobody read speaks up when it is collected
+    assert capfd.readouterr().err == ""
 
 
 def test_a_notebook_after_the_deadline_is_not_started(tmp_path: Path) -> None:

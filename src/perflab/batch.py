@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,9 +12,12 @@ from typing import Any
 
 import msgspec
 import papermill
+from jupyter_core.utils import ensure_async, ensure_event_loop
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
-from papermill.engines import NBClientEngine, papermill_engines
+from papermill.clientwrap import PapermillNotebookClient
+from papermill.engines import Engine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
+from papermill.log import logger
 from traitlets.config import Config
 
 from perflab.paths import notebooks_dir
@@ -57,12 +61,50 @@ class Deadline:
         return self._clock() >= self._end
 
 
-class LabEngine(NBClientEngine):  # type: ignore[misc]  # papermill ships no types
-    """Papermill's own engine, which also reports cells and ends them at the deadline."""
+class LabClient(PapermillNotebookClient):  # type: ignore[misc]  # papermill ships no types
+    """Papermill's own client; on Ctrl-C the cell ends before its kernel is shut down."""
+
+    def papermill_execute_cells(self) -> None:
+        """Run the cells, as papermill does."""
+        try:
+            super().papermill_execute_cells()
+        except KeyboardInterrupt:
+            ensure_event_loop().run_until_complete(self._end_cell())
+            raise
+
+    async def _end_cell(self) -> None:
+        """Interrupt the running cell and wait for its answer.
+
+        A kernel that is shut down in the middle of a cell prints a traceback about its sockets,
+        and the task that waited for the cell prints another.
+        """
+        waiting = asyncio.all_tasks() - {asyncio.current_task()}
+        if not waiting:
+            return
+        await ensure_async(self.km.interrupt_kernel())
+        _, late = await asyncio.wait(waiting, timeout=_INTERRUPT_S)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+
+_INTERRUPT_S = 5.0
+"""A cell that does not heed an interrupt for so long goes down with its kernel."""
+
+
+class LabEngine(Engine):  # type: ignore[misc]  # papermill ships no types
+    """Papermill's engine, which also reports cells and ends them at the deadline."""
 
     @classmethod
     def execute_managed_notebook(
-        cls, nb_man: Any, kernel_name: str, *, deadline: Deadline, on_cell: OnCell, **kwargs: Any
+        cls,
+        nb_man: Any,
+        kernel_name: str,
+        *,
+        deadline: Deadline,
+        on_cell: OnCell,
+        start_timeout: float,
+        **_unused: Any,
     ) -> Any:
         """Run the notebook; ``on_cell`` hears of each code cell."""
         headings = _headings(nb_man.nb.cells)
@@ -78,13 +120,15 @@ class LabEngine(NBClientEngine):  # type: ignore[misc]  # papermill ships no typ
             cell_start(cell, index, **rest)
 
         nb_man.cell_start = report
-        result = super().execute_managed_notebook(
+        client = LabClient(
             nb_man,
-            kernel_name,
+            kernel_name=kernel_name,
+            startup_timeout=start_timeout,
             timeout_func=lambda _cell: deadline.left_s(),
+            log=logger,
             config=_ENCRYPTED,
-            **kwargs,
         )
+        result = client.execute()
         on_cell(total, total, "")
         return result
 
