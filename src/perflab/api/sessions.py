@@ -14,7 +14,7 @@ from perflab.api.signing import Signer
 from perflab.cache import ABSENT, CachePolicy, Codec
 from perflab.database.pool import Connection
 
-_TOKEN_BYTES: Final = 24
+TOKEN_BYTES: Final = 24
 _USER_AGENT_CHARS: Final = 300
 
 
@@ -56,11 +56,11 @@ class Sessions:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         # a token that was never handed out is told from its signature, without asking anybody
-        self._signer = Signer(parts.settings.secret, "token")
+        self._signer = token_signer(parts.settings.secret)
 
     async def start(self, user_id: int, user_agent: str) -> NewSession:
         """A new session of a user who has proved who they are."""
-        token = self._signer.sign(secrets.token_bytes(_TOKEN_BYTES))
+        token = self._signer.sign(secrets.token_bytes(TOKEN_BYTES))
         now_s = self._parts.clock()
         now = datetime.fromtimestamp(now_s, UTC)
         expires_at = datetime.fromtimestamp(now_s + self._parts.settings.session_s, UTC)
@@ -86,6 +86,11 @@ class Sessions:
         if not isinstance(found, Session) or found.expires_at <= self._parts.clock():
             return None
         return found
+
+
+def token_signer(secret: str) -> Signer:
+    """Signs the random part of tokens."""
+    return Signer(secret, "token")
 
 
 def token_hash(token: str) -> str:

@@ -1,0 +1,1 @@
+"""The API measured: how much it answers, how fast, and what each part costs."""

@@ -1,0 +1,134 @@
+"""How many cached reads a second one core answers, with Redis and PostgreSQL on the same core.
+
+The load comes from the other core, over many identities inside their quota, with the limiter on.
+CPU time by process says where the core went, whatever else the machine was doing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import numpy as np
+import psutil
+
+from perflab.load import LoadSamples, Request, Target, run_closed, run_open
+from perflab.load.arrivals import poisson
+from perflab.services import Postgres, Redis
+from perflab.studies.api.cores import Cores, confined, cpu_s, listening
+from perflab.studies.api.served import HOST, Orders
+from perflab.studies.child import Child
+
+CONNECTIONS: Final = 64
+SERVER: Final = "server"
+REDIS: Final = "redis"
+POSTGRES: Final = "postgres"
+
+Processes = Mapping[str, Sequence[psutil.Process]]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One load against one server."""
+
+    samples: LoadSamples
+    cpu_s: dict[str, float]
+    """CPU time by process: ``server``, ``redis``, ``postgres``."""
+
+    @property
+    def complete(self) -> int:
+        """Answers of status 200 with a body and an ETag."""
+        tagged = np.array([tag is not None for tag in self.samples.kept_header or ()], dtype=bool)
+        good = (self.samples.status == 200) & (self.samples.body_bytes > 0)
+        return int(np.count_nonzero(good & tagged))
+
+    @property
+    def not_modified(self) -> int:
+        """Answers of status 304."""
+        return int(np.count_nonzero(self.samples.status == 304))
+
+    @property
+    def rps(self) -> float:
+        """Answers a second."""
+        return self.samples.throughput_per_s
+
+    def cpu_us(self, who: str = SERVER) -> float:
+        """CPU time an answer, in microseconds."""
+        return 1e6 * self.cpu_s[who] / max(1, int(np.count_nonzero(self.samples.answered)))
+
+    def share(self, who: str) -> float:
+        """CPU time as a share of one core, while the load went on."""
+        return self.cpu_s[who] / self.samples.window_s
+
+
+class Served:
+    """A server that loads can be put on; made by ``serving``."""
+
+    def __init__(self, port: int, processes: Processes, generator: int | None) -> None:
+        self._target = Target(HOST, port)
+        self._processes = processes
+        self._generator = generator
+
+    def closed(self, requests: Sequence[Request], seconds: float) -> Reading:
+        """As many answers as 64 connections get, each with one request at a time."""
+        return self._read(
+            lambda: run_closed(
+                self._target,
+                requests,
+                users=CONNECTIONS,
+                seconds=seconds,
+                keep_header="etag",
+                own_process=True,
+            )
+        )
+
+    def open(
+        self, requests: Sequence[Request], rate_rps: float, seconds: float, seed: int
+    ) -> Reading:
+        """Poisson arrivals at a rate, on at most 64 connections; requests are taken in turn."""
+        due_s = poisson(rate_rps, seed=seed, seconds=seconds)
+        return self._read(
+            lambda: run_open(
+                self._target,
+                lambda position: requests[position % len(requests)],
+                due_s,
+                connections=CONNECTIONS,
+                keep_header="etag",
+                own_process=True,
+            )
+        )
+
+    def _read(self, load: Callable[[], LoadSamples]) -> Reading:
+        with confined([psutil.Process()], self._generator):
+            before = {who: cpu_s(those) for who, those in self._processes.items()}
+            samples = load()
+            after = {who: cpu_s(those) for who, those in self._processes.items()}
+        return Reading(samples, {who: after[who] - before[who] for who in after})
+
+
+@contextmanager
+def serving(orders: Orders, postgres: Postgres, redis: Redis, cores: Cores) -> Iterator[Served]:
+    """A server in a process of its own, on one core with the Redis and the PostgreSQL it uses.
+
+    Servers of another machine or another user stay where they are, and count no CPU time.
+    """
+    orders = msgspec.structs.replace(orders, core=cores.served)
+    stores = {POSTGRES: listening(postgres.port), REDIS: listening(redis.port)}
+    with ExitStack() as stack:
+        for processes in stores.values():
+            stack.enter_context(confined(processes, cores.served))
+        child = stack.enter_context(Child(Path(__file__).with_name("served.py")))
+        child.say(msgspec.json.encode(orders).decode())
+        port = int(child.hear())
+        # now with the connections that the server has opened
+        stores[POSTGRES] = listening(postgres.port)
+        yield Served(port, {SERVER: listening(port), **stores}, cores.generator)
+
+
+def reads(path: str, tokens: Sequence[str]) -> list[Request]:
+    """A GET of a path for each identity."""
+    return [Request("GET", path, (("Authorization", f"Bearer {token}"),)) for token in tokens]
