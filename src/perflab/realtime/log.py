@@ -1,0 +1,245 @@
+"""The log of channels in Redis: publishing, and the bounded history that a client resumes from."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from perflab.realtime.errors import ChannelsUnavailable, RealtimeError
+from perflab.realtime.messages import (
+    LANES,
+    LARGEST_MESSAGE_BYTES,
+    History,
+    Lane,
+    Message,
+    Position,
+    check_channel,
+)
+from perflab.redis_link import (
+    FAILURES,
+    Batcher,
+    Circuit,
+    Command,
+    RedisUrlError,
+    Script,
+    open_link,
+    reason,
+)
+
+OFFSETS_KEPT_S: Final = 7 * 86_400.0
+"""How long a channel that nobody uses keeps its epoch."""
+_IN_FLIGHT: Final = 4
+_COMMANDS_A_BATCH: Final = 200
+_FAILURES_IN_A_ROW: Final = 3
+_PROBE_S: Final = 0.5
+
+
+def _script(name: str) -> Script:
+    return Script(files(__package__).joinpath("lua", f"{name}.lua").read_text(encoding="utf-8"))
+
+
+_PUBLISH: Final = _script("publish")
+_READ: Final = _script("read")
+
+
+class Published(NamedTuple):
+    """Where a message stands in its channel's lane."""
+
+    epoch: str
+    offset: int
+
+
+class LogStats(msgspec.Struct, frozen=True, kw_only=True):
+    """A snapshot of a log since it was opened."""
+
+    published: int
+    reads: int
+    batches: int
+    """Pipelines sent; calls of one tick travel together."""
+    unavailable: int
+    """Calls that Redis did not answer in time, or at all."""
+    breaker_open: bool
+
+
+class ChannelLog:
+    """Appends messages to channels and reads them back, from any process.
+
+    A message gets an offset and is told to all listeners in one atomic step. History is bounded by
+    count and age. Calls of one tick travel together. Offsets begin anew, under a new epoch, when
+    Redis has lost them; a Redis that restarts from a snapshot older than its last message would
+    break that, so it must keep nothing on disk or all of it (``appendfsync always``).
+
+    Args:
+        url: of Redis, or of any node of a cluster.
+        prefix: of its keys and topics.
+        history_size: messages of a lane that a channel keeps.
+        history_s: how long it keeps them.
+        cluster: whether it is a Redis Cluster.
+        budget_s: how long a call may take.
+
+    Raises:
+        RealtimeError: an argument has no usable value.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        prefix: str = "perflab:channels:",
+        history_size: int = 1_000,
+        history_s: float = 300.0,
+        cluster: bool = False,
+        budget_s: float = 1.0,
+    ) -> None:
+        if history_size < 1:
+            raise RealtimeError(f"history_size={history_size}: must be at least 1")
+        if not 0 < history_s <= OFFSETS_KEPT_S:
+            raise RealtimeError(
+                f"history_s={history_s}: must be above 0 and at most {OFFSETS_KEPT_S:.0f}"
+            )
+        try:
+            self.link: Final = open_link(url, cluster=cluster, timeout_s=budget_s)
+        except RedisUrlError as error:
+            raise RealtimeError(str(error)) from None
+        self._prefix = prefix
+        self._size = history_size
+        self._kept_ms = round(history_s * 1000)
+        self._budget_s = budget_s
+        self._published = self._reads = self._unavailable = 0
+        self._circuit = Circuit(self._is_well, failures=_FAILURES_IN_A_ROW, probe_s=_PROBE_S)
+        self._calls: Batcher[Command, Any] = Batcher(
+            self.link.run,
+            failures=FAILURES,
+            budget_s=budget_s,
+            give_up_s=2 * budget_s,
+            max_weight=_COMMANDS_A_BATCH,
+            in_flight=_IN_FLIGHT,
+            outcome=self._circuit.outcome,
+        )
+
+    async def __aenter__(self) -> ChannelLog:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def topic(self, channel: str) -> str:
+        """Where listeners of a channel subscribe."""
+        return f"{self._prefix}topic:{channel}"
+
+    async def publish(self, channel: str, data: bytes, lane: Lane = "normal") -> Published:
+        """Append a message: one JSON value in UTF-8.
+
+        Raises:
+            RealtimeError: the channel or lane is none, or the message too large.
+            ChannelsUnavailable: no answer; whether the message was published is not known.
+        """
+        check_channel(channel)
+        if lane not in LANES:
+            raise RealtimeError(f"lane {lane!r}: must be one of {', '.join(LANES)}")
+        if len(data) > LARGEST_MESSAGE_BYTES:
+            raise RealtimeError(f"a message has at most {LARGEST_MESSAGE_BYTES} bytes")
+        meta, critical, normal = self._keys(channel)
+        stream = critical if lane == "critical" else normal
+        command = _PUBLISH(
+            (meta, stream),
+            lane,
+            data,
+            self.topic(channel),
+            _new_epoch(),
+            self._size,
+            self._kept_ms,
+            round(OFFSETS_KEPT_S * 1000),
+        )
+        epoch, offset = await self._ask(command)
+        self._published += 1
+        return Published(epoch.decode(), offset)
+
+    async def read(self, channel: str, after: Position | None = None) -> History:
+        """What follows a position; without one, where the channel stands.
+
+        Raises:
+            RealtimeError: the channel is none.
+            ChannelsUnavailable: no answer.
+        """
+        check_channel(channel)
+        asked: Sequence[str | int] = () if after is None else after
+        reply = await self._ask(
+            _READ(
+                self._keys(channel),
+                _new_epoch(),
+                self._kept_ms,
+                round(OFFSETS_KEPT_S * 1000),
+                self._size,
+                *asked,
+            )
+        )
+        self._reads += 1
+        return _history(channel, after, reply)
+
+    def stats(self) -> LogStats:
+        """Counts so far."""
+        return LogStats(
+            published=self._published,
+            reads=self._reads,
+            batches=self._calls.batches,
+            unavailable=self._unavailable,
+            breaker_open=self._circuit.is_open,
+        )
+
+    async def close(self) -> None:
+        """Let everybody go and close the connections."""
+        await self._circuit.close()
+        await self._calls.close()
+        with contextlib.suppress(*FAILURES):
+            await self.link.close()
+
+    def _keys(self, channel: str) -> tuple[str, str, str]:
+        """Of one slot."""
+        stem = f"{self._prefix}{{{channel}}}"
+        return f"{stem}:offsets", f"{stem}:critical", f"{stem}:normal"
+
+    async def _ask(self, command: Command) -> Any:
+        reply = None if self._circuit.is_open else await self._calls.ask(command)
+        if reply is None or isinstance(reply, BaseException):
+            self._unavailable += 1
+            why = "no answer in time" if reply is None else reason(reply)
+            raise ChannelsUnavailable(f"Redis at {self.link.where}: {why}; try again")
+        return reply
+
+    async def _is_well(self) -> bool:
+        with contextlib.suppress(*FAILURES):
+            async with asyncio.timeout(self._budget_s):
+                await self.link.call(("PING",))
+            return True
+        return False
+
+
+def _new_epoch() -> str:
+    return secrets.token_hex(6)
+
+
+def _history(channel: str, after: Position | None, reply: Any) -> History:
+    position = Position(reply[0].decode(), reply[1], reply[2])
+    if after is None:
+        return History(position, True, ())
+    if after.epoch != position.epoch:
+        return History(position, False, ())
+    messages: list[Message] = []
+    for lane, found in zip(LANES, reply[3:], strict=True):
+        offsets = found[::2]
+        if offsets != list(range(after.of(lane) + 1, position.of(lane) + 1)):
+            return History(position, False, ())
+        messages += (
+            Message(channel, lane, offset, data)
+            for offset, data in zip(offsets, found[1::2], strict=True)
+        )
+    if any(after.of(lane) > position.of(lane) for lane in LANES):
+        return History(position, False, ())
+    return History(position, True, messages)
