@@ -6,8 +6,9 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Callable
 from dataclasses import fields
-from typing import IO, Any, Final
+from typing import IO, Any, Final, TypeVar
 
 import msgspec
 import numpy as np
@@ -19,12 +20,17 @@ from perflab.load.samples import LoadSamples
 
 _MODULE: Final = "perflab.load.worker"
 _LAST_WORDS_BYTES: Final = 2000
+_WATCH_S: Final = 0.25
+
+T = TypeVar("T")
 
 
-def in_thread(plan: Plan) -> LoadSamples:
-    """Carry out a plan while this thread waits; an interrupt of this thread stops the load."""
-    engine = Engine(plan)
-    ended: list[LoadSamples | BaseException] = []
+def in_thread(engine: Engine[T], watch: Callable[[], None] | None = None) -> T:
+    """Run a load while this thread waits; an interrupt of this thread stops the load.
+
+    ``watch`` is called a few times a second meanwhile, in this thread.
+    """
+    ended: list[T | BaseException] = []
     over = threading.Event()
 
     def run() -> None:
@@ -37,7 +43,10 @@ def in_thread(plan: Plan) -> LoadSamples:
     thread = threading.Thread(target=run, name="perflab-load", daemon=True)
     thread.start()
     try:
-        over.wait()  # not join, which up to Python 3.12 takes a thread for ended when interrupted
+        # not join, which up to Python 3.12 takes a thread for ended when interrupted
+        while not over.wait(None if watch is None else _WATCH_S):
+            if watch is not None:
+                watch()
     except BaseException:
         engine.stop()
         over.wait()

@@ -1,4 +1,4 @@
-"""Carries a plan out in an event loop made for it, and turns the rows into samples."""
+"""Carries a load out in an event loop made for it, and turns the rows into samples."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import contextlib
 import itertools
 import time
 from array import array
-from typing import Any, Final
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, Generic, TypeVar
 
 import numpy as np
 import uvloop
@@ -22,36 +23,39 @@ from perflab.load.pool import Pool
 from perflab.load.recorder import Recorder
 from perflab.load.samples import LoadSamples
 
-_LEAD_S: Final = 0.005
+T = TypeVar("T")
+
+LEAD_S: Final = 0.005
 """From the moment when all is ready to time 0."""
 _SHORTEST_S: Final = 0.1
 """The share of busy time is taken of at least this time: one request alone is no saturation."""
 
 
-class Engine:
-    """One run of a plan. ``stop`` may be called from another thread."""
+class Engine(Generic[T]):
+    """Runs the coroutine of one load. ``stop`` may be called from another thread."""
 
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
+    def __init__(self, work: Callable[[], Coroutine[Any, Any, T]]) -> None:
         self._loop = uvloop.new_event_loop()
-        self._task: asyncio.Task[LoadSamples] = self._loop.create_task(self._work())
+        self._task: asyncio.Task[T] = self._loop.create_task(work())
         self._defect: BaseException | None = None
         self._loop.set_exception_handler(self._failed)
 
-    def run(self) -> LoadSamples:
-        """Carry the plan out in this thread, in which no other loop may be running.
+    def run(self) -> T:
+        """Carry the load out in this thread, in which no other loop may be running.
 
-        A LoadError if the host has no address; a ``CancelledError`` after ``stop``.
+        What the coroutine returns or raises; a ``CancelledError`` if ``stop`` has ended it.
         """
         try:
             with contextlib.suppress(asyncio.CancelledError):
-                return self._loop.run_until_complete(self._task)
+                result = self._loop.run_until_complete(self._task)
+                if self._defect is None:
+                    return result
         finally:
             self._loop.close()
         raise self._defect or asyncio.CancelledError  # with what caused the defect as its context
 
     def stop(self) -> None:
-        """End the run before its time, without samples."""
+        """Cancel the coroutine."""
         with contextlib.suppress(RuntimeError):  # the loop has closed meanwhile
             self._loop.call_soon_threadsafe(self._task.cancel)
 
@@ -61,52 +65,65 @@ class Engine:
             self._defect = context.get("exception") or RuntimeError(context["message"])
             self._task.cancel()
 
-    async def _work(self) -> LoadSamples:
-        plan, limits, shape = self._plan, self._plan.limits, self._plan.shape
-        recorder = Recorder(
-            0 if isinstance(shape, Closed) else len(shape.due_s),
-            fields=limits.keep_header is not None,
-            bodies=limits.keep_body,
-        )
-        pool = Pool(
-            [plan.wires[number] for number in plan.order],
-            recorder,
-            connections=limits.connections,
-            waiting=limits.waiting,
-            timeout_s=limits.timeout_s,
-            field=None if limits.keep_header is None else Field(limits.keep_header),
-        )
-        busy_clock = BusyClock()
-        try:
-            try:
-                await pool.open(plan.host, plan.port, ahead=limits.connections)
-            except OSError as error:
-                raise LoadError(f"host: {plan.host!r} has no address: {error}") from None
-            began_unix_s = time.time() + _LEAD_S
-            begin = time.perf_counter() + _LEAD_S
-            if isinstance(shape, Closed):
-                end = begin + shape.window_s
-                busy_s = await pace_closed(pool, shape.users, shape.think_s, begin, end, busy_clock)
-            else:
-                busy_s = await pace_open(pool, [begin + due for due in shape.due_s], busy_clock)
-            paced_s = time.perf_counter() - begin
-            await pool.drain()
-        finally:
-            busy_clock.close()
-            await pool.close()
-        return _samples(
-            recorder,
-            begin,
-            kind="closed" if isinstance(shape, Closed) else "open",
-            window_s=shape.window_s,
-            busy_share=min(busy_s / max(paced_s, _SHORTEST_S), 1.0),
-            began_unix_s=began_unix_s,
-            resent=pool.resent,
-            connections_opened=pool.opened,
-        )
+
+async def carry_out(plan: Plan) -> LoadSamples:
+    """The samples of a plan; a LoadError if the host has no address."""
+    limits, shape = plan.limits, plan.shape
+    recorder = Recorder(
+        0 if isinstance(shape, Closed) else len(shape.due_s),
+        fields=limits.keep_header is not None,
+        bodies=limits.keep_body,
+    )
+    pool = Pool(
+        [plan.wires[number] for number in plan.order],
+        recorder,
+        connections=limits.connections,
+        waiting=limits.waiting,
+        timeout_s=limits.timeout_s,
+        field=None if limits.keep_header is None else Field(limits.keep_header),
+    )
+    busy_clock = BusyClock()
+    try:
+        await open_pool(pool, plan.host, plan.port, ahead=limits.connections)
+        began_unix_s = time.time() + LEAD_S
+        begin = time.perf_counter() + LEAD_S
+        if isinstance(shape, Closed):
+            end = begin + shape.window_s
+            busy_s = await pace_closed(pool, shape.users, shape.think_s, begin, end, busy_clock)
+        else:
+            busy_s = await pace_open(pool, [begin + due for due in shape.due_s], busy_clock)
+        paced_s = time.perf_counter() - begin
+        await pool.drain()
+    finally:
+        busy_clock.close()
+        await pool.close()
+    return samples_of(
+        recorder,
+        begin,
+        kind="closed" if isinstance(shape, Closed) else "open",
+        window_s=shape.window_s,
+        busy_share=busy_share(busy_s, paced_s),
+        began_unix_s=began_unix_s,
+        resent=pool.resent,
+        connections_opened=pool.opened,
+    )
 
 
-def _samples(recorder: Recorder, begin: float, **facts: Any) -> LoadSamples:
+async def open_pool(pool: Pool, host: str, port: int, *, ahead: int) -> None:
+    """Open connections in advance; a LoadError if the host has no address."""
+    try:
+        await pool.open(host, port, ahead=ahead)
+    except OSError as error:
+        raise LoadError(f"host: {host!r} has no address: {error}") from None
+
+
+def busy_share(busy_s: float, paced_s: float) -> float:
+    """The share of the time of pacing in which the generator worked."""
+    return min(busy_s / max(paced_s, _SHORTEST_S), 1.0)
+
+
+def samples_of(recorder: Recorder, begin: float, **facts: Any) -> LoadSamples:
+    """The rows as samples, in seconds since ``begin``."""
     rows = recorder.rows
 
     def since(column: array[float]) -> NDArray[np.float64]:

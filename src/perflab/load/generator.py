@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from perflab.load.apart import in_process, in_thread
 from perflab.load.arrivals import positive, whole
+from perflab.load.engine import Engine, carry_out
 from perflab.load.plan import (
     Closed,
     Limits,
@@ -68,7 +69,7 @@ def run_open(
         keep_body=keep_body,
     )
     plan = Plan(target.host, target.port, wires, order, Open(due), limits)
-    return in_process(plan) if own_process else in_thread(plan)
+    return in_process(plan) if own_process else in_thread(Engine(lambda: carry_out(plan)))
 
 
 def run_closed(
@@ -116,4 +117,4 @@ def run_closed(
         keep_body=keep_body,
     )
     plan = Plan(target.host, target.port, wires, order, shape, limits)
-    return in_process(plan) if own_process else in_thread(plan)
+    return in_process(plan) if own_process else in_thread(Engine(lambda: carry_out(plan)))

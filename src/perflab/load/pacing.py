@@ -111,7 +111,7 @@ async def pace_closed(
     heapq.heapify(due)
     pauses = 0
 
-    def think(ended: float) -> None:
+    def think(_row: int, ended: float) -> None:
         nonlocal pauses
         heapq.heappush(due, ended + think_s[pauses % len(think_s)])
         pauses += 1
@@ -134,7 +134,7 @@ async def _pace_busy(pool: Pool, users: int, end: float, busy_clock: Callable[[]
     """Without pauses there is nothing to wait for: each outcome sends the next request."""
     clock = time.perf_counter
 
-    def again(ended: float) -> None:
+    def again(_row: int, ended: float) -> None:
         now = clock()
         if now < end:
             pool.take(ended, now)

@@ -64,8 +64,8 @@ class Pool:
         """Requests sent once more, since the server closed an idle connection meanwhile."""
         self.unfinished = 0
         """Requests taken up whose outcome is open."""
-        self.on_outcome: Callable[[float], None] | None = None
-        """Is told the time of each outcome, after the connection is free again."""
+        self.on_outcome: Callable[[int, float], None] | None = None
+        """Is told the row and the time of each outcome, after the connection is free again."""
 
     async def open(self, host: str, port: int, *, ahead: int) -> None:
         """Resolve the address and open ``ahead`` connections; that some fail does not matter.
@@ -116,7 +116,7 @@ class Pool:
             self.unfinished += 1
             self._waiting.append(row)
         else:
-            self._recorder.drop(row)
+            self._drop(row, now)
 
     def _send(self, connection: Connection, row: int, now: float) -> None:
         self._recorder.started[row] = connection.started_at = now
@@ -203,8 +203,15 @@ class Pool:
         self._recorder.outcome[row] = outcome
         self.unfinished -= 1
         if self.on_outcome is not None:
-            self.on_outcome(ended)
+            self.on_outcome(row, ended)
         self._notice_end()
+
+    def _drop(self, row: int, now: float) -> None:
+        """The request is never sent."""
+        self.events += 1
+        self._recorder.drop(row)
+        if self.on_outcome is not None:
+            self.on_outcome(row, now)
 
     def _notice_end(self) -> None:
         if self._drained is not None and not self.unfinished and not self._drained.done():
@@ -227,9 +234,8 @@ class Pool:
         limit = now - self._timeout_s
         recorder = self._recorder
         while self._waiting and recorder.taken[self._waiting[0]] < limit:
-            recorder.drop(self._waiting.popleft())
             self.unfinished -= 1
-            self.events += 1
+            self._drop(self._waiting.popleft(), now)
         late = [one for one in self._all if one.sample >= 0 and one.started_at < limit]
         for connection in late:
             row = connection.sample

@@ -13,7 +13,7 @@ import sys
 import threading
 
 from perflab.load.apart import encode_answer, read_plan
-from perflab.load.engine import Engine
+from perflab.load.engine import Engine, carry_out
 from perflab.load.errors import LoadError
 from perflab.load.samples import LoadSamples
 
@@ -38,7 +38,7 @@ def main() -> None:
     gc.disable()  # nothing here lives in cycles, and a collection would delay what is due
     outcome: LoadSamples | LoadError
     try:
-        outcome = Engine(plan).run()
+        outcome = Engine(lambda: carry_out(plan)).run()
     except LoadError as error:
         outcome = error
     sys.stdout.buffer.write(encode_answer(outcome))
