@@ -338,3 +338,21 @@ def test_settings_reach_every_connection(app: str) -> None:
             assert set(shown) == {("force_generic_plan",)}
 
     run(scenario())
+
+
+def test_without_keeping_connections_each_use_connects_anew(app: str) -> None:
+    async def backend(conn: Connection) -> int:
+        return conn.info.backend_pid
+
+    async def scenario(*, kept: bool) -> tuple[int, int]:
+        async with Pool(app, kept=kept, max_size=3) as pool:
+            alone = [await pool.read(backend) for _ in range(4)]
+            await asyncio.gather(*(pool.read(one) for _ in range(20)))
+            await pool.write("once", insert)
+            return len(set(alone)), pool.stats().size
+
+    assert run(scenario(kept=False)) == (4, 0)
+    assert written(app) == [1], "writes are applied once all the same"
+    used, size = run(scenario(kept=True))
+    assert used <= 2
+    assert size > 0

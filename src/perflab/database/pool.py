@@ -77,6 +77,8 @@ class Pool:
             An outage is waited out until then and ends in DatabaseUnavailable.
     Connections:
         settings: server settings of each connection, such as ``{"plan_cache_mode": ...}``.
+        kept: whether a connection outlives its use. False connects for every read and write,
+            still at most ``max_size`` times at once: what there is without a pool.
     """
 
     def __init__(
@@ -89,18 +91,20 @@ class Pool:
         max_waiting: int = 1_000,
         deadline_s: float = 30.0,
         settings: Mapping[str, str] | None = None,
+        kept: bool = True,
     ) -> None:
         self._settings = dict(settings or {})
         self._wait_timeout_s = wait_timeout_s
         self._deadline_s = deadline_s
         self._retries = self._replays = self._given_up = self._in_use = 0
         self._checking = False
-        self._pool: psycopg_pool.AsyncConnectionPool[Connection] = psycopg_pool.AsyncConnectionPool(
+        kind = psycopg_pool.AsyncConnectionPool if kept else psycopg_pool.AsyncNullConnectionPool
+        self._pool: psycopg_pool.AsyncConnectionPool[Connection] = kind(
             conninfo,
             connection_class=psycopg.AsyncConnection[tuple[Any, ...]],
             # no BEGIN and COMMIT around a single read; writes open their own transaction
             kwargs={"autocommit": True},
-            min_size=min(min_size, max_size),
+            min_size=min(min_size, max_size) if kept else 0,
             max_size=max_size,
             timeout=wait_timeout_s,
             max_waiting=max_waiting,

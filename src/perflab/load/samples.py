@@ -20,6 +20,10 @@ Part = Literal["latency", "service", "lateness", "pacing", "queue"]
 
 MOST_LATE_S: Final = 0.010
 MOST_LATE_SHARE: Final = 0.10
+NOT_NOTICED_S: Final = 0.001
+"""Lateness up to here never voids a run. It is part of the latency, which is counted from the
+schedule, so it can only make a server look slower, and by no more than this: a fiftieth of the
+shortest average that the plan promises of an API, and less than a hop within a data centre."""
 MOST_BUSY_SHARE: Final = 0.90
 
 
@@ -150,9 +154,9 @@ class LoadSamples:
         """Why the figures say nothing about the server; empty where they do.
 
         The generator was the limit if the 99th percentile of its own lateness (``pacing_s``) is
-        above 10 ms or a tenth of the median latency, or if it was busy for more than 90 % of the
-        time. Waiting for a free connection is not held against it: that is the server's doing,
-        and part of the latency.
+        above 10 ms, or above both a tenth of the median latency and 1 ms (``NOT_NOTICED_S``), or
+        if it was busy for more than 90 % of the time. Waiting for a free connection is not held
+        against it: that is the server's doing, and part of the latency.
         """
         if not len(self):
             return ""
@@ -163,7 +167,9 @@ class LoadSamples:
             )
         late = float(self.percentiles_s([0.99], "pacing")[0])
         median = float(self.percentiles_s([0.5])[0])
-        most = min(MOST_LATE_S, MOST_LATE_SHARE * median) if median == median else MOST_LATE_S
+        most = MOST_LATE_S
+        if median == median:
+            most = min(most, max(NOT_NOTICED_S, MOST_LATE_SHARE * median))
         if late > most:
             return (
                 f"the generator took 1 % of the requests up more than {late * 1e3:.3g} ms late "
