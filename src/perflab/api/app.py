@@ -49,6 +49,7 @@ def create_app(settings: ApiSettings, *, clock: Clock, beyond: Sequence[Purger] 
         clock: Unix seconds of what is stored; ``time.time`` but for data of another time.
         beyond: caches further out, purged by the same writes.
     """
+    without = settings.without
     memory = MemoryTier(_MEMORY_ENTRIES, max_bytes=_MEMORY_BYTES)
     redis = RedisTier(settings.redis, prefix=settings.prefix, budget_s=settings.cache_budget_s)
     parts = Parts(
@@ -60,10 +61,13 @@ def create_app(settings: ApiSettings, *, clock: Clock, beyond: Sequence[Purger] 
             wait_timeout_s=settings.wait_timeout_s,
             deadline_s=settings.deadline_s,
             settings={"TimeZone": "UTC", "jit": "off"},
+            kept="pool" not in without,
         ),
         memory=memory,
         redis=redis,
-        cache=TieredCache(memory, redis, beyond=beyond),
+        cache=TieredCache(beyond=beyond)
+        if "cache" in without
+        else TieredCache(memory, redis, beyond=beyond),
         limiter=RateLimiter(
             settings.redis,
             settings.policies,
@@ -75,7 +79,7 @@ def create_app(settings: ApiSettings, *, clock: Clock, beyond: Sequence[Purger] 
     sessions = Sessions(parts)
     passwords = Passwords(settings.password_threads)
     variants = MemoryVariants()
-    responder = Responder(store=variants)
+    responder = Responder(() if "compression" in without else None, store=variants)
     registry = _registry(parts, responder, variants)
     rooms = (
         Account(parts, sessions, passwords),
@@ -84,13 +88,14 @@ def create_app(settings: ApiSettings, *, clock: Clock, beyond: Sequence[Purger] 
         Public(parts),
         Operations(parts, registry),
     )
+    limits = Middleware(RateLimitMiddleware, limiter=parts.limiter, charges=charges(settings))
     app = Starlette(
         routes=[route for room in rooms for route in room.routes()],
         middleware=[
             Middleware(ResponsesMiddleware, responder=responder),
             Middleware(ProblemsMiddleware),
             Middleware(AuthenticationMiddleware, sessions=sessions),
-            Middleware(RateLimitMiddleware, limiter=parts.limiter, charges=charges(settings)),
+            *(() if "limiter" in without else (limits,)),
         ],
         # inside the limiter, so that refusals say what is left of a quota too
         exception_handlers=dict.fromkeys(FORESEEN, on_error),

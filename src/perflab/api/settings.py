@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
@@ -17,6 +17,9 @@ SECRET_VARIABLE: Final = "PERFLAB_API_SECRET"  # noqa: S105 - the name, not the 
 SHORTEST_SECRET: Final = 32
 MOST_CONNECTIONS: Final = 10
 _NEEDED: Final = ("auth", "api", "heavy")
+
+Part: TypeAlias = Literal["cache", "compression", "limiter", "pool"]
+"""What an API can do without."""
 
 
 class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +57,9 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How long a request waits for the cache in Redis."""
     limiter_budget_s: float = 0.020
     """How long a request waits for the limiter in Redis."""
+    without: tuple[Part, ...] = ()
+    """Parts to leave out, to see what they are worth: every read goes to PostgreSQL, no response
+    is compressed, nobody is refused, every read and write connects anew."""
 
     def __post_init__(self) -> None:
         for field in ("postgres", "redis"):
