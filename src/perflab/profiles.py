@@ -83,6 +83,27 @@ class CacheSizes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How often the first minute is lived through, cold and warm."""
 
 
+class ApiSizes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How hard the API notebook loads the API and how often it measures."""
+
+    identities: int
+    """Users who are signed in beforehand; each has a quota of their own."""
+    repetitions: int
+    """Independent repetitions behind the interval of a load's figures."""
+    load_s: float
+    """Seconds of one load."""
+    probes: int
+    """Loads of the search for the highest rate that a promise holds at."""
+    probe_s: float
+    """Seconds of one of them."""
+    steady_s: float
+    """Seconds of the one long load that shows whether latency stays as it is."""
+    rounds: int
+    """Rounds of a comparison: each visits every arm for one block."""
+    calls: int
+    """Timed calls of each request in a block."""
+
+
 class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One profile; its name is its table in the file."""
 
@@ -90,6 +111,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A notebook that runs longer than this is stopped and reported."""
     database: DatabaseSizes
     cache: CacheSizes
+    api: ApiSizes
     name: str = ""
 
 
@@ -110,6 +132,7 @@ def load_profiles(path: Path | None = None) -> dict[str, Profile]:
                 path, [name, "database", "scaling_users"], "must all be smaller than users"
             )
         _check_cache(path, name, profile.cache)
+        _check_api(path, name, profile.api)
     return {name: msgspec.structs.replace(p, name=name) for name, p in profiles.items()}
 
 
@@ -120,6 +143,13 @@ def _check_cache(path: Path, name: str, sizes: CacheSizes) -> None:
             raise error_at(path, [name, "cache", field.name], "must be above 0")
     if sizes.driven_rps < sizes.rate_rps:
         raise error_at(path, [name, "cache", "driven_rps"], "must be at least rate_rps")
+
+
+def _check_api(path: Path, name: str, sizes: ApiSizes) -> None:
+    """A ConfigError for a size that no load can have."""
+    for field in msgspec.structs.fields(ApiSizes):
+        if not getattr(sizes, field.name) > 0:
+            raise error_at(path, [name, "api", field.name], "must be above 0")
 
 
 def load_profile(name: str) -> Profile:
