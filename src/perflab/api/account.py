@@ -10,14 +10,13 @@ from msgspec import Meta
 from psycopg.rows import class_row
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
-from perflab.api.authentication import signed_in
-from perflab.api.bodies import Line, encode, json_response, read_body
+from perflab.api.authentication import SCHEME, signed_in
+from perflab.api.bodies import Line, encode, json_response
 from perflab.api.parts import Parts
 from perflab.api.passwords import Passwords
-from perflab.api.problems import Problem
-from perflab.api.routing import resource
+from perflab.api.problems import Problem, no_such_thing
+from perflab.api.routing import Operation, Resource, resource
 from perflab.api.sessions import Sessions
 from perflab.cache import ABSENT, USER_PROFILE, Codec
 from perflab.database.pool import Connection
@@ -40,7 +39,7 @@ class LoggedIn(msgspec.Struct, frozen=True):
 
     token: str
     expires_at: datetime
-    token_type: str = "Bearer"  # noqa: S105 - the scheme's name
+    token_type: str = SCHEME
 
 
 class Me(msgspec.Struct, frozen=True):
@@ -76,19 +75,27 @@ class Account:
         self._parts = parts
         self._sessions = sessions
         self._passwords = passwords
-        self._login = msgspec.json.Decoder(Login)
 
-    def routes(self) -> list[Route]:
+    def routes(self) -> list[Resource]:
         """The routes of these endpoints."""
-        return [resource("/auth/login", post=self.login), resource("/users/me", get=self.me)]
+        login = Operation(
+            self.login,
+            {200: LoggedIn},
+            takes=self._parts.body(Login),
+            problems=[401],
+            anybody=True,
+        )
+        return [
+            resource("/auth/login", post=login),
+            resource("/users/me", get=Operation(self.me, {200: Me}, problems=[404])),
+        ]
 
-    async def login(self, request: Request) -> Response:
+    async def login(self, request: Request, given: Login) -> Response:
         """A token for an address and a password.
 
         Unknown address, no password set and wrong password cost the same and say the same: one
         query and one verification each.
         """
-        given = await read_body(request, self._login, self._parts.settings.max_body_bytes)
         row = await self._parts.pool.read(lambda conn: _by_email(conn, given.email))
         user_id, stored = (None, None) if row is None else row
         if not await self._passwords.verify(stored, given.password) or user_id is None:
@@ -107,7 +114,7 @@ class Account:
 
         body = await self._parts.cache.get_or_load(user_key(user_id), load, PROFILE)
         if not isinstance(body, bytes):
-            raise Problem(404, "this user is no more")
+            raise no_such_thing()
         return json_response(body)
 
 

@@ -12,6 +12,7 @@ from starlette.middleware import Middleware
 
 from perflab.api.account import Account
 from perflab.api.authentication import AuthenticationMiddleware
+from perflab.api.channels import Channels
 from perflab.api.credentials import create_table
 from perflab.api.cursors import Cursors
 from perflab.api.dashboard import Analytics
@@ -30,6 +31,7 @@ from perflab.cache.shared import Purger
 from perflab.database.pool import Connection, DatabaseUnavailable, Pool, PoolTimeout
 from perflab.monitor import MetricsRegistry
 from perflab.ratelimit import RateLimiter, RateLimitMiddleware, RateLimitUnavailable
+from perflab.realtime import ChannelLog
 
 KEYS_KEPT_S: Final = 24 * 3600.0
 """How long a client may repeat a write under its Idempotency-Key."""
@@ -74,6 +76,7 @@ def create_app(settings: ApiSettings, *, clock: Clock, beyond: Sequence[Purger] 
             prefix=f"{settings.prefix}rl:",
             budget_s=settings.limiter_budget_s,
         ),
+        channels=ChannelLog(settings.redis, prefix=f"{settings.prefix}channels:"),
         cursors=Cursors(settings.secret),
     )
     sessions = Sessions(parts)
@@ -86,6 +89,7 @@ def create_app(settings: ApiSettings, *, clock: Clock, beyond: Sequence[Purger] 
         Tasks(parts),
         Analytics(parts),
         Public(parts),
+        Channels(parts.channels),
         Operations(parts, registry),
     )
     limits = Middleware(RateLimitMiddleware, limiter=parts.limiter, charges=charges(settings))
@@ -110,6 +114,7 @@ def _registry(parts: Parts, responder: Responder, variants: MemoryVariants) -> M
     registry.register("cache", parts.cache.stats)
     registry.register("cache_memory", parts.memory.stats)
     registry.register("cache_redis", parts.redis.stats)
+    registry.register("channels", parts.channels.stats)
     registry.register("pool", parts.pool.stats)
     registry.register("ratelimit", parts.limiter.stats)
     registry.register("responses", responder.stats)
@@ -129,6 +134,7 @@ def _lifespan(
             await closing.enter_async_context(parts.limiter)
             await closing.enter_async_context(parts.redis)
             await closing.enter_async_context(parts.cache)
+            await closing.enter_async_context(parts.channels)
             await _prepare(parts)
             forgetting = asyncio.create_task(_forget_keys(parts.pool))
             try:

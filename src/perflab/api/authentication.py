@@ -6,11 +6,13 @@ from typing import Final
 
 from starlette.requests import Request
 
-from perflab.api.problems import App, Problem, Receive, Scope, Send
+from perflab.api.problems import Problem
 from perflab.api.sessions import Session, Sessions
+from perflab.asgi import App, Receive, Scope, Send
 
 _KEY: Final = "perflab.session"
-_CHALLENGE: Final = {"www-authenticate": 'Bearer realm="perflab"'}
+SCHEME: Final = "Bearer"
+_CHALLENGE: Final = {"www-authenticate": f'{SCHEME} realm="perflab"'}
 
 
 class AuthenticationMiddleware:
@@ -39,7 +41,8 @@ def signed_in(request: Request) -> Session:
     """The session of a request; a 401 without one."""
     found = session_of(request.scope)
     if found is None:
-        raise Problem(401, "send a token of POST /auth/login: Authorization: Bearer …", _CHALLENGE)
+        detail = f"send a token of POST /auth/login: Authorization: {SCHEME} …"
+        raise Problem(401, detail, _CHALLENGE)
     return found
 
 
@@ -47,5 +50,5 @@ def _bearer(scope: Scope) -> str | None:
     for name, value in scope["headers"]:
         if name == b"authorization":
             scheme, _, token = value.decode("latin-1").partition(" ")
-            return token.strip() if scheme.lower() == "bearer" else None
+            return token.strip() if scheme.lower() == SCHEME.lower() else None
     return None

@@ -8,13 +8,12 @@ from typing import Any, Final
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from perflab.api.authentication import signed_in
 from perflab.api.bodies import encode, json_response
 from perflab.api.invalidation import dashboard_tag
 from perflab.api.parts import Parts
-from perflab.api.routing import resource
+from perflab.api.routing import Operation, Resource, resource
 from perflab.cache import ANALYTICS, Codec
 from perflab.database.pool import Connection
 from perflab.schema.queries import find_query
@@ -75,9 +74,9 @@ class Analytics:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
 
-    def routes(self) -> list[Route]:
+    def routes(self) -> list[Resource]:
         """The routes of these endpoints."""
-        return [resource("/analytics/dashboard", get=self.dashboard)]
+        return [resource("/analytics/dashboard", get=Operation(self.dashboard, {200: Dashboard}))]
 
     async def dashboard(self, request: Request) -> Response:
         """The user's figures."""

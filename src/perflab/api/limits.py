@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from perflab.api.authentication import session_of
-from perflab.api.problems import Scope
 from perflab.api.settings import ApiSettings
+from perflab.asgi import Scope
 from perflab.ratelimit import Charge, Subject, TrustedProxies, by_path, client_address
 from perflab.ratelimit.middleware import Charges
 

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from perflab.api.bodies import encode, json_response
 from perflab.api.parts import Parts
 from perflab.api.problems import RETRY_AFTER_S
-from perflab.api.routing import resource
+from perflab.api.routing import Handler, Operation, Resource, resource
 from perflab.database.pool import Connection, DatabaseUnavailable, PoolTimeout
 from perflab.monitor import MetricsRegistry
 
 READY_S: Final = 1.0
 """How long PostgreSQL may take to answer before the process calls itself not ready."""
+
+
+class Alive(msgspec.Struct, frozen=True):
+    """Said by a process that runs."""
+
+    alive: bool = True
 
 
 class Readiness(msgspec.Struct, frozen=True):
@@ -35,17 +41,17 @@ class Operations:
         self._parts = parts
         self._registry = registry
 
-    def routes(self) -> list[Route]:
+    def routes(self) -> list[Resource]:
         """The routes of these endpoints."""
         return [
-            resource("/healthz", get=self.healthz),
-            resource("/readyz", get=self.readyz),
-            resource("/metrics", get=self.metrics),
+            resource("/healthz", get=_open(self.healthz, {200: Alive})),
+            resource("/readyz", get=_open(self.readyz, {200: Readiness, 503: Readiness})),
+            resource("/metrics", get=_open(self.metrics, {200: str})),
         ]
 
     async def healthz(self, request: Request) -> Response:
         """Whether the process runs at all."""
-        return json_response(b'{"alive":true}', cache_control="no-store")
+        return json_response(encode(Alive()), cache_control="no-store")
 
     async def readyz(self, request: Request) -> Response:
         """Whether it can serve: 200 or 503."""
@@ -71,3 +77,8 @@ class Operations:
         except (TimeoutError, DatabaseUnavailable, PoolTimeout):
             return False
         return True
+
+
+def _open(handler: Handler, answers: Mapping[int, Any]) -> Operation[None]:
+    """For anybody, and never kept."""
+    return Operation(handler, answers, anybody=True, validated=False)

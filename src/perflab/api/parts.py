@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
+from perflab.api.bodies import Body
 from perflab.api.cursors import Cursors
 from perflab.api.settings import ApiSettings
 from perflab.cache import MemoryTier, RedisTier, TieredCache
 from perflab.database.pool import Pool
 from perflab.ratelimit import RateLimiter
+from perflab.realtime import ChannelLog
+
+T = TypeVar("T")
 
 Clock = Callable[[], float]
 """Unix seconds: the time of what is stored. It may run apart from the machine's, as the lab's
@@ -27,4 +32,9 @@ class Parts:
     redis: RedisTier
     cache: TieredCache
     limiter: RateLimiter
+    channels: ChannelLog
     cursors: Cursors
+
+    def body(self, type_: type[T]) -> Body[T]:
+        """What reads a request's body as this type, within the settings' bounds."""
+        return Body(type_, self.settings.max_body_bytes, self.settings.body_s)

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from perflab.asgi import App, Message, Receive, Scope, Send
 from perflab.cache import LoadTimeout
 from perflab.database.pool import DatabaseUnavailable, PoolTimeout
-
-Scope: TypeAlias = MutableMapping[str, Any]
-Message: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[Message]]
-Send: TypeAlias = Callable[[Message], Awaitable[None]]
-App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 PROBLEM_JSON: Final = "application/problem+json"
 RETRY_AFTER_S: Final = 1
@@ -60,6 +55,11 @@ class Problem(Exception):
         )
         fields = {"cache-control": "no-store", **self.headers}
         return Response(_encode(body), self.status, fields, PROBLEM_JSON)
+
+
+def no_such_thing() -> Problem:
+    """A 404; it does not tell what never was from what is somebody else's."""
+    return Problem(404, "you have no such thing")
 
 
 def as_problem(error: Exception) -> Problem | None:

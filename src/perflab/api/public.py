@@ -8,11 +8,10 @@ from typing import Any, Final
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from perflab.api.bodies import encode, json_response
 from perflab.api.parts import Parts
-from perflab.api.routing import resource
+from perflab.api.routing import Operation, Resource, resource
 from perflab.cache import PUBLIC_CONTENT, Codec
 from perflab.cache.edge import cache_tag
 from perflab.database.pool import Connection
@@ -54,9 +53,11 @@ class Public:
         )
         self._tags = cache_tag(TAGS)
 
-    def routes(self) -> list[Route]:
+    def routes(self) -> list[Resource]:
         """The routes of these endpoints."""
-        return [resource("/public/stats", get=self.stats)]
+        return [
+            resource("/public/stats", get=Operation(self.stats, {200: PublicStats}, anybody=True))
+        ]
 
     async def stats(self, request: Request) -> Response:
         """The figures, with what edges need to know (RFC 9213)."""
@@ -79,7 +80,6 @@ class Public:
 
 
 async def _read(conn: Connection, since: date) -> PublicStats:
-    users = await (await conn.execute("SELECT count(*) FROM users")).fetchone()
+    [(users,)] = await (await conn.execute("SELECT count(*) FROM users")).fetchall()
     found = await (await conn.execute(_CHECKINS, {"since": since})).fetchall()
-    assert users is not None  # noqa: S101 - an aggregate has a row
-    return PublicStats(users[0], [CheckIns(*row) for row in found])
+    return PublicStats(users, [CheckIns(*row) for row in found])

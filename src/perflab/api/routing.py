@@ -1,32 +1,140 @@
-"""Routes: one for each path, whatever its methods, so that a 405 names all of them."""
+"""Routes: one for each path, and for each method what it takes, answers and refuses.
+
+The declaration is what a request is read by and what ``/openapi.json`` is made of.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TypeAlias
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar, overload
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from perflab.api.authentication import signed_in
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
 Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
+
+IDEMPOTENCY_KEY: Final = "Idempotency-Key"
+
+
+class Input(Protocol[T_co]):
+    """What is read of a request before its handler is called."""
+
+    @property
+    def type(self) -> Any:
+        """The type of what is read."""
+
+    @property
+    def problems(self) -> Sequence[int]:
+        """The statuses with which reading may end."""
+
+    async def read(self, request: Request) -> T_co:
+        """Read it; a Problem where it is wrong."""
+
+
+class Operation(Generic[T]):
+    """One method of one path.
+
+    Its first line of documentation is the handler's. Statuses that follow from the declaration
+    itself need no mention: 401, what ``takes`` refuses, 404 under a path with parameters, 304,
+    406 and 412 of what has validators, 429 of what is charged.
+
+    Args:
+        handler: called with the request, and with what was read of it.
+        answers: the type of the body by status; None where there is no body, ``str`` for text.
+        takes: what the handler wants to be given.
+        problems: further statuses with which it may end.
+        anybody: whether it is open to requests without a token. Else those end in 401 before
+            anything is read of them.
+        repeatable: whether it takes an ``Idempotency-Key``.
+        validated: whether a 200 has an ETag; by default that of a GET has.
+    """
+
+    @overload
+    def __init__(
+        self: Operation[None],
+        handler: Handler,
+        answers: Mapping[int, Any],
+        *,
+        takes: None = None,
+        problems: Sequence[int] = (),
+        anybody: bool = False,
+        repeatable: bool = False,
+        validated: bool = True,
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self,
+        handler: Callable[[Request, T], Awaitable[Response]],
+        answers: Mapping[int, Any],
+        *,
+        takes: Input[T],
+        problems: Sequence[int] = (),
+        anybody: bool = False,
+        repeatable: bool = False,
+        validated: bool = True,
+    ) -> None: ...
+
+    def __init__(
+        self,
+        handler: Callable[..., Awaitable[Response]],
+        answers: Mapping[int, Any],
+        *,
+        takes: Input[T] | None = None,
+        problems: Sequence[int] = (),
+        anybody: bool = False,
+        repeatable: bool = False,
+        validated: bool = True,
+    ) -> None:
+        self.handler = handler
+        self.answers = answers
+        self.takes = takes
+        self.problems = problems
+        self.anybody = anybody
+        self.repeatable = repeatable
+        self.validated = validated
+
+    async def __call__(self, request: Request) -> Response:
+        """Answer a request."""
+        if not self.anybody:
+            signed_in(request)
+        if self.takes is None:
+            return await self.handler(request)
+        return await self.handler(request, await self.takes.read(request))
+
+
+class Resource(Route):
+    """A path with the operations of its methods."""
+
+    def __init__(self, path: str, operations: Mapping[str, Operation[Any]]) -> None:
+        self.operations = operations
+        handlers: dict[str, Handler] = dict(operations)
+        if "GET" in handlers:
+            handlers["HEAD"] = handlers["GET"]
+
+        async def endpoint(request: Request) -> Response:
+            return await handlers[request.method](request)
+
+        super().__init__(path, endpoint, methods=list(handlers))
 
 
 def resource(
     path: str,
     *,
-    get: Handler | None = None,
-    post: Handler | None = None,
-    patch: Handler | None = None,
-    delete: Handler | None = None,
-) -> Route:
-    """The handlers of a path by method; HEAD is GET, of which the server leaves the body away."""
+    get: Operation[Any] | None = None,
+    post: Operation[Any] | None = None,
+    patch: Operation[Any] | None = None,
+    delete: Operation[Any] | None = None,
+) -> Resource:
+    """The operations of a path, all in one route, so that a 405 names all methods.
+
+    HEAD is GET, of which the server leaves the body away.
+    """
     given = {"GET": get, "POST": post, "PATCH": patch, "DELETE": delete}
-    handlers = {method: handler for method, handler in given.items() if handler is not None}
-    if get is not None:
-        handlers["HEAD"] = get
-
-    async def endpoint(request: Request) -> Response:
-        return await handlers[request.method](request)
-
-    return Route(path, endpoint, methods=list(handlers))
+    return Resource(path, {method: one for method, one in given.items() if one is not None})

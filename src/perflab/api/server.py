@@ -12,7 +12,7 @@ from granian.constants import HTTPModes, Interfaces
 from granian.errors import FatalError
 from granian.server.embed import Server
 
-from perflab.api.problems import App, Message, Receive, Scope, Send
+from perflab.asgi import App, Message, Receive, Scope, Send
 from perflab.errors import PerflabError
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)

@@ -10,10 +10,6 @@ import msgspec
 from perflab.errors import ParameterError
 from perflab.ratelimit import DEFAULT_POLICIES, Policy
 
-POSTGRES_VARIABLE: Final = "PERFLAB_API_POSTGRES"
-REDIS_VARIABLE: Final = "PERFLAB_API_REDIS"
-SECRET_VARIABLE: Final = "PERFLAB_API_SECRET"  # noqa: S105 - the name, not the secret
-
 SHORTEST_SECRET: Final = 32
 MOST_CONNECTIONS: Final = 10
 _NEEDED: Final = ("auth", "api", "heavy")
@@ -47,6 +43,8 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How long a login lasts."""
     max_body_bytes: int = 64 * 1024
     """Of a request; more is 413."""
+    body_s: float = 10.0
+    """In which a request's body must have arrived; else 408."""
     policies: tuple[Policy, ...] = DEFAULT_POLICIES
     """Must hold ``auth``, ``api`` and ``heavy``."""
     trusted_proxies: tuple[str, ...] = ()
@@ -72,8 +70,8 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
                 f"pool_size={self.pool_size}: must be from 1 to {MOST_CONNECTIONS}"
             )
         for field in (
-            "wait_timeout_s", "deadline_s", "session_s", "max_body_bytes", "password_threads",
-            "cache_budget_s", "limiter_budget_s",
+            "wait_timeout_s", "deadline_s", "session_s", "max_body_bytes", "body_s",
+            "password_threads", "cache_budget_s", "limiter_budget_s",
         ):  # fmt: skip
             if not getattr(self, field) > 0:
                 raise ParameterError(f"{field}={getattr(self, field)}: must be above 0")
@@ -90,9 +88,14 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 def from_environment(environ: Mapping[str, str]) -> ApiSettings:
     """The settings with addresses and secret from ``PERFLAB_API_*``, else the defaults."""
-    names = (POSTGRES_VARIABLE, REDIS_VARIABLE, SECRET_VARIABLE)
-    missing = [name for name in names if not environ.get(name)]
+    names = {field: variable(field) for field in ("postgres", "redis", "secret")}
+    missing = [name for name in names.values() if not environ.get(name)]
     if missing:
         raise ParameterError(f"{', '.join(missing)} not set; the API takes its secrets from there")
-    postgres, redis, secret = (environ[name] for name in names)
+    postgres, redis, secret = (environ[name] for name in names.values())
     return ApiSettings(postgres=postgres, redis=redis, secret=secret)
+
+
+def variable(field: str) -> str:
+    """The environment variable that may hold a setting."""
+    return f"PERFLAB_API_{field.upper()}"

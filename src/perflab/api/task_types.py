@@ -9,6 +9,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from perflab.api.bodies import RowId, Title
+from perflab.api.paging import PageQuery
 from perflab.api.problems import Problem
 
 Status = Literal["todo", "in_progress", "done", "cancelled"]
@@ -20,7 +21,6 @@ Sort = Literal[
     "priority", "-priority", "due_date", "-due_date",
 ]  # fmt: skip
 
-MOST_ROWS: Final = 100
 _YEARS: Final = range(1970, 9_999)
 """In which a task can be due: both ends are far from where calendars end."""
 
@@ -46,7 +46,7 @@ class TaskPage(msgspec.Struct, frozen=True):
     next: str | None
 
 
-class TaskQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class TaskQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The query of a list."""
 
     status: Status | None = None
@@ -54,13 +54,6 @@ class TaskQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     project_id: RowId | None = None
     due_before: Moment | None = None
     sort: Sort = "-created_at"
-    limit: Annotated[int, Meta(ge=1, le=MOST_ROWS)] = 25
-    cursor: str | None = None
-
-    def listing(self, user_id: int) -> str:
-        """The list that pages belong to, however long they are."""
-        told = msgspec.structs.replace(self, cursor=None, limit=25)
-        return f"{user_id}:{msgspec.json.encode(told).decode()}"
 
 
 class NewTask(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -82,18 +75,13 @@ class TaskChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     project_id: RowId | UnsetType | None = UNSET
     due_date: Moment | UnsetType | None = UNSET
 
-    def given(self) -> dict[str, object]:
-        """The fields that are in it."""
-        fields = msgspec.structs.asdict(self)
-        return {name: value for name, value in fields.items() if value is not UNSET}
 
-
-def in_calendar(due: datetime | UnsetType | None) -> None:
-    """A 422 for a time that the database could store but nobody read back."""
+def in_calendar(due: datetime | UnsetType | None, status: int = 422) -> None:
+    """A Problem for a time that the database could store but nobody read back."""
     if isinstance(due, datetime):
         try:
             year = due.astimezone(UTC).year
         except OverflowError:
             year = 0
         if year not in _YEARS:
-            raise Problem(422, f"due_date must lie in the years {_YEARS.start} to {_YEARS[-1]}")
+            raise Problem(status, f"due_date must lie in the years {_YEARS.start} to {_YEARS[-1]}")

@@ -113,7 +113,7 @@ def _run(conninfo: str, servers: Services, port: int) -> None:
     from perflab.api.app import create_app
     from perflab.api.credentials import set_password
     from perflab.api.server import serve as serve_app
-    from perflab.api.settings import SECRET_VARIABLE, ApiSettings
+    from perflab.api.settings import ApiSettings, variable
     from perflab.schema.population import NOW
 
     user_id = _busiest_user(conninfo)
@@ -122,7 +122,7 @@ def _run(conninfo: str, servers: Services, port: int) -> None:
     settings = ApiSettings(
         postgres=conninfo,
         redis=servers.redis.url(),
-        secret=os.environ.get(SECRET_VARIABLE) or secrets.token_urlsafe(32),
+        secret=os.environ.get(variable("secret")) or secrets.token_urlsafe(32),
         prefix=f"{servers.redis.prefix}api:",
     )
     # the data was "taken" at a moment of its own, and goes on from there

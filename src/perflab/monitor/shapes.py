@@ -72,6 +72,9 @@ _SHAPES: Final[dict[str, Shape]] = {
         **counters("batches", "slow", "errors", "refunds", "breaker_opened"),
         **gauges("breaker_open", "remembered", "local_keys"),
     },
+    "perflab.realtime.log.LogStats": counters(
+        "published", "reads", "batches", "unavailable"
+    ) | gauges("breaker_open"),
     "perflab.api.responses.responder.ResponderStats": _RESPONDER,
     "perflab.api.responses.middleware.MiddlewareStats": {
         **counters("left_alone"),

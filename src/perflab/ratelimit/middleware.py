@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
 
+from perflab.asgi import App, Message, Receive, Scope, Send
 from perflab.ratelimit.decision import Charge, Decision
 from perflab.ratelimit.errors import RateLimitError
 from perflab.ratelimit.headers import PROBLEM_JSON, fields, problem, status
 from perflab.ratelimit.limiter import RateLimiter
 from perflab.ratelimit.subjects import Subject, TrustedProxies
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 Who = Callable[[Scope], Subject]
 Charges = Callable[[Scope], Sequence[Charge]]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 import msgspec
 
@@ -26,12 +25,7 @@ from perflab.api.responses.representation import (
 from perflab.api.responses.responder import Responder, ResponderStats
 from perflab.api.responses.tags_passed import RawFields, for_application, for_client
 from perflab.api.responses.validators import read_tag
-
-Scope: TypeAlias = MutableMapping[str, Any]
-Message: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[Message]]
-Send: TypeAlias = Callable[[Message], Awaitable[None]]
-App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+from perflab.asgi import App, Message, Receive, Scope, Send
 
 _ITS_OWN: Final = frozenset(
     {"set-cookie", "content-encoding", "content-range", "transfer-encoding", "trailer", *DIGESTS}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final, TypeAlias
 from urllib.parse import quote
 
 import msgspec
 
+from perflab.asgi import App, Message, Receive, Scope, Send
 from perflab.cache.edge.names import bare_host, is_canonical, read_cache_tag
 from perflab.cache.edge.nginx_config import (
     CLIENT_FIELD,
@@ -21,11 +21,6 @@ from perflab.cache.edge.protocol import EdgeError
 from perflab.cache.edge.tag_index import TagIndex
 from perflab.cache.edge.targeted import from_plain, from_targeted, served_s
 
-Scope: TypeAlias = MutableMapping[str, Any]
-Message: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[Message]]
-Send: TypeAlias = Callable[[Message], Awaitable[None]]
-App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 Fields: TypeAlias = list[tuple[bytes, bytes]]
 
 UNTOLD_S: Final = 86_400.0

@@ -22,9 +22,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from perflab.api.app import create_app
-from perflab.api.problems import App
 from perflab.api.server import serve
 from perflab.api.settings import ApiSettings
+from perflab.asgi import App
 from perflab.services.ports import free_ports
 
 HOST: Final = "127.0.0.1"
