@@ -91,6 +91,13 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         """The most units that may pass at once."""
         return self.limit if self.burst is None else self.burst
 
+    @property
+    def worst_case(self) -> int:
+        """The most units of cost 1 that any half-open window of one period can admit."""
+        if self.algorithm == "sliding_log":
+            return self.limit
+        return self.capacity + self.limit - 1 if self.algorithm == "gcra" else 2 * self.limit
+
 
 class PolicyTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A policy as a TOML table, whose name is the policy's; the fields are ``Policy``'s."""

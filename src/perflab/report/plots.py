@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from perflab.report.style import NEUTRAL, PALETTE, SERIES, VERDICT, finish, new_figure
 
@@ -156,6 +156,42 @@ def stacked(frame: pd.DataFrame, *, label: str, title: str, x_label: str) -> Fig
     axes.grid(visible=False, axis="y")
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return finish(axes, title=title, x=x_label, y="")
+
+
+def steps(
+    frame: pd.DataFrame,
+    *,
+    x: str,
+    y: str,
+    hue: str,
+    title: str,
+    x_label: str,
+    y_label: str,
+    reference: float,
+    reference_label: str,
+    outages: Sequence[tuple[float, float]] = (),
+) -> Figure:
+    """What holds until it changes, one line a hue, against a reference; outages are shaded.
+
+    Lines are drawn ever thinner, so that one is seen where another lies on it.
+    """
+    _figure, axes = new_figure()
+    for start, end in outages:
+        axes.axvspan(start, end, color="#f3d9c9", zorder=0, label="server down")
+    for number, (name, part) in enumerate(frame.groupby(hue, sort=False)):
+        axes.step(
+            part[x],
+            part[y],
+            where="post",
+            color=SERIES[number % len(SERIES)],
+            linewidth=max(1.2, 4.0 - 0.9 * number),
+            label=str(name),
+        )
+    axes.axhline(reference, color="black", linewidth=1, linestyle="--", label=reference_label)
+    axes.set_ylim(bottom=0)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return finish(axes, title=title, x=x_label, y=y_label)
 
 
 def timeline(

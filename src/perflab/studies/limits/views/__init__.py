@@ -1,0 +1,1 @@
+"""What the limiter study found, as tables and plots."""
