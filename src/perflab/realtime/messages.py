@@ -42,6 +42,12 @@ class Position(NamedTuple):
         """The offset of a lane."""
         return self.critical if lane == "critical" else self.normal
 
+    def moved(self, lane: Lane, offset: int) -> Position:
+        """With another offset in a lane."""
+        if lane == "critical":
+            return self._replace(critical=offset)
+        return self._replace(normal=offset)
+
     def text(self) -> str:
         """In one word, as a query string carries it."""
         return f"{self.epoch}.{self.critical}.{self.normal}"
