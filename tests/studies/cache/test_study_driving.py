@@ -23,10 +23,10 @@ from perflab.studies.cache.driving import (
     both_tiers,
     difference,
     drive,
-    own_prefix,
     poisson_s,
     scaled,
 )
+from perflab.studies.prefixes import own_prefix
 
 T = TypeVar("T")
 Request = Callable[[int], Awaitable[object]]

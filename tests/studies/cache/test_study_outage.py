@@ -16,7 +16,8 @@ from perflab.report.not_run import NotRun
 from perflab.services import Redis, open_services
 from perflab.services.proxy import Proxy
 from perflab.studies.cache import outage
-from perflab.studies.cache.outage import CUT, RECOVERY_S, RESTARTED, Outage, survive_outage
+from perflab.studies.cache.outage import RECOVERY_S, Outage, survive_outage
+from perflab.studies.outages import CUT, RESTARTED, through
 
 AWAY_S = 0.3
 KINDS = {"memory", "Redis", "source"}
@@ -135,8 +136,8 @@ def test_a_proxy_is_not_put_before_a_server_whose_certificate_is_checked(server:
 )
 def test_the_way_through_the_proxy_keeps_user_password_and_database(url: str) -> None:
     with Proxy("127.0.0.1", 1) as proxy:
-        through = urlsplit(outage._through(urlsplit(url), proxy))
+        led = urlsplit(through(urlsplit(url), proxy))
         given = urlsplit(url)
-        assert (through.hostname, through.port) == (proxy.host, proxy.port)
-    assert (through.username, through.password) == (given.username, given.password)
-    assert (through.path, through.query) == (given.path, given.query)
+        assert (led.hostname, led.port) == (proxy.host, proxy.port)
+    assert (led.username, led.password) == (given.username, given.password)
+    assert (led.path, led.query) == (given.path, given.query)

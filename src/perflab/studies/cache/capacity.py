@@ -15,9 +15,10 @@ from perflab.cache.redis import Capacity, bytes_for
 from perflab.cache.redis.keys import Keys
 from perflab.report.not_run import NotRun
 from perflab.services import Redis
-from perflab.studies.cache.driving import PATIENT_S, own_prefix
+from perflab.studies.cache.driving import PATIENT_S
 from perflab.studies.cache.workload import Values
 from perflab.studies.loops import in_own_loop
+from perflab.studies.prefixes import own_prefix
 
 _BATCH: Final = 2_000
 _ASKED: Final = 500

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from perflab.cache import CachePolicy, MemoryTier, RedisTier, TieredCache
 from perflab.cache.ledger import PolicyStats
 from perflab.services import Redis
+from perflab.studies.prefixes import own_prefix
 
 Floats = NDArray[np.float64]
 
@@ -41,11 +41,6 @@ def scaled(policy: CachePolicy, factor: float) -> CachePolicy:
     return msgspec.structs.replace(
         policy, **{name: getattr(policy, name) / factor for name in _DURATIONS}
     )
-
-
-def own_prefix(redis: Redis, purpose: str) -> str:
-    """For keys that nothing else on the server uses."""
-    return f"{redis.prefix}{purpose}-{secrets.token_hex(4)}:"
 
 
 def own_tier(

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 import numpy as np
 import pandas as pd
@@ -16,14 +14,12 @@ from perflab.cache import QUERY, Answer, MemoryTier, RedisTier, TieredCache
 from perflab.cache.redis import RedisStats
 from perflab.report.not_run import NotRun
 from perflab.services import Redis
-from perflab.services.proxy import Proxy
-from perflab.studies.cache.driving import own_prefix
 from perflab.studies.cache.workload import Values
 from perflab.studies.database.connections import AWAY_S
 from perflab.studies.loops import in_own_loop
+from perflab.studies.outages import NoProxy, Strike, outage_for
+from perflab.studies.prefixes import own_prefix
 
-RESTARTED: Final = "the server was killed and started again, empty"
-CUT: Final = "connections were cut and refused by a proxy; the server itself never stopped"
 CLIENTS: Final = 20
 KEYS: Final = 200
 LOAD_S: Final = 0.005
@@ -58,33 +54,23 @@ class Outage:
 def survive_outage(redis: Redis) -> Outage | NotRun:
     """Requests through both tiers while Redis is stopped and started.
 
-    A server that is not the lab's stays up, and a proxy in front of it breaks every connection
-    and refuses new ones for a while.
+    How it goes away, ``perflab.studies.outages`` says.
     """
-    if redis.owned:
-        return in_own_loop(_survive(redis, redis.url(), RESTARTED, redis.restart))
-    parts = urlsplit(redis.url())
-    if parts.scheme != "redis":
-        return NotRun("a Redis outage", f"a proxy for {parts.scheme}:// would be refused as false")
-    with Proxy(redis.host, redis.port) as proxy:
-
-        def strike() -> None:
-            proxy.refuse()
-            proxy.cut()
-            time.sleep(AWAY_S)
-            proxy.resume()
-
-        return in_own_loop(_survive(redis, _through(parts, proxy), CUT, strike))
+    try:
+        with outage_for(redis, AWAY_S) as outage:
+            return in_own_loop(_survive(redis, outage))
+    except NoProxy as why:
+        return NotRun("a Redis outage", str(why))
 
 
-async def _survive(redis: Redis, url: str, cause: str, strike: Callable[[], None]) -> Outage:
+async def _survive(redis: Redis, struck: Strike) -> Outage:
     calls: list[tuple[float, float, str]] = []
     failed = 0
     over = asyncio.Event()
     away = [0.0, 0.0]
     values = Values(1)
     async with (
-        RedisTier(url, prefix=own_prefix(redis, "outage")) as shared,
+        RedisTier(struck.url, prefix=own_prefix(redis, "outage")) as shared,
         TieredCache(MemoryTier(), shared) as cache,
     ):
         await shared.ping()
@@ -112,7 +98,7 @@ async def _survive(redis: Redis, url: str, cause: str, strike: Callable[[], None
         async def outage() -> None:
             await asyncio.sleep(BEFORE_S)
             away[0] = time.perf_counter() - started
-            await asyncio.to_thread(strike)
+            await asyncio.to_thread(struck.strike)
             away[1] = time.perf_counter() - started
             await asyncio.sleep(AFTER_S)
             over.set()
@@ -126,19 +112,13 @@ async def _survive(redis: Redis, url: str, cause: str, strike: Callable[[], None
     return Outage(
         subject="Redis",
         stand_in="source",
-        cause=cause,
+        cause=struck.cause,
         calls=frame,
         away=(away[0], away[1]),
         failed=failed,
         recovered_s=float(back.min() - away[1]) if len(back) else None,
         stats=stats,
     )
-
-
-def _through(url: SplitResult, proxy: Proxy) -> str:
-    """The URL with the proxy's address in place of the server's."""
-    user, at, _address = url.netloc.rpartition("@")
-    return urlunsplit(url._replace(netloc=f"{user}{at}{proxy.host}:{proxy.port}"))
 
 
 def _who(answer: Answer) -> str:

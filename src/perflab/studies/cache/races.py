@@ -13,9 +13,10 @@ import redis.asyncio
 from perflab.cache import QUERY, MemoryTier, RedisTier, TieredCache
 from perflab.measure.statistics import independent_quantile
 from perflab.services import Redis
-from perflab.studies.cache.driving import PATIENT_S, both_tiers, own_prefix
+from perflab.studies.cache.driving import PATIENT_S, both_tiers
 from perflab.studies.frames import triple
 from perflab.studies.loops import in_own_loop
+from perflab.studies.prefixes import own_prefix
 
 LOAD_S: Final = 0.02
 """How long a load takes; the purge comes at a random moment of it."""

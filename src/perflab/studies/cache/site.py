@@ -14,9 +14,10 @@ import msgspec
 from perflab.cache import MemoryTier, TieredCache
 from perflab.cache.edge import EdgePurger, NginxEdge, NginxSettings, RedisTagIndex, render
 from perflab.services import Nginx, Redis
-from perflab.studies.cache.driving import own_prefix, own_tier
+from perflab.studies.cache.driving import own_tier
 from perflab.studies.cache.origin import HOST, PATH, Orders
 from perflab.studies.child import Child
+from perflab.studies.prefixes import own_prefix
 
 LONGEST_S: Final = 2.0
 """What the origin may take. Short, so that a purge's last repetition comes within the run."""

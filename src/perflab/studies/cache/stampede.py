@@ -12,9 +12,9 @@ import pandas as pd
 
 from perflab.services import Redis
 from perflab.studies.cache.crowd import Orders, Report, crowd
-from perflab.studies.cache.driving import own_prefix
 from perflab.studies.child import Child
 from perflab.studies.loops import in_own_loop
+from perflab.studies.prefixes import own_prefix
 
 PROCESSES: Final = 4
 KINDS: Final = {False: "plain cache-aside", True: "tiered cache"}

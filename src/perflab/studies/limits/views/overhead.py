@@ -22,8 +22,8 @@ def overhead_table(costs: list[Cost]) -> Table:
             Column("server_us", "of these in Redis's script (µs)", 1),
         ],
         title="What a check costs its caller",
-        subtitle=f"One event loop. Among {CALLERS} callers it is the time of all divided by the"
-        " number of checks: what is left of a core for other work.",
+        subtitle=f"One event loop; medians over the repetitions. Among {CALLERS} callers it is the"
+        " time that passed divided by the number of checks.",
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
@@ -28,6 +27,7 @@ from perflab.studies.peers.contest import (
     hold,
     in_thread,
 )
+from perflab.studies.prefixes import own_prefix
 
 CALLERS: Final = 50
 GETS_A_CALLER: Final = 40
@@ -96,7 +96,7 @@ def _arm(runner: asyncio.Runner, name: str, ask: Ask) -> Arm:
 
 async def _open(server: Server) -> tuple[AsyncExitStack, dict[str, Ask], Ask, Ask]:
     """Everything connected, every value stored for both sides."""
-    url, prefix = server.url(), f"{server.prefix}peers:{secrets.token_hex(4)}:"
+    url, prefix = server.url(), own_prefix(server, "peers")
     names = [f"{prefix}plain:{number}" for number in range(KEYS)]
     async with AsyncExitStack() as stack:
         plain = Redis.from_url(url)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -18,6 +17,7 @@ from perflab.cache.redis import RedisTier
 from perflab.cache.tiered import TieredCache
 from perflab.services import Redis as Server
 from perflab.studies.peers.cache.profiles import Profile, profile
+from perflab.studies.prefixes import own_prefix
 
 ENTRIES: Final = 500
 """Of each side's memory."""
@@ -119,7 +119,7 @@ class Cashews:
 def opened_ours(runner: asyncio.Runner, server: Server) -> Iterator[tuple[Ours, Ours]]:
     """Our side twice, each alone below a fresh prefix of the lab's."""
     with ExitStack() as stack:
-        sides = Ours(server, _fresh(server)), Ours(server, _fresh(server))
+        sides = Ours(server, own_prefix(server, "peers")), Ours(server, own_prefix(server, "peers"))
         for side in sides:
             stack.callback(_close, runner, side)
         yield sides
@@ -128,7 +128,7 @@ def opened_ours(runner: asyncio.Runner, server: Server) -> Iterator[tuple[Ours, 
 @contextmanager
 def opened_cashews(runner: asyncio.Runner, server: Server) -> Iterator[Cashews]:
     """cashews below a fresh prefix of the lab's."""
-    side = Cashews(server, _fresh(server))
+    side = Cashews(server, own_prefix(server, "peers"))
     try:
         yield side
     finally:
@@ -137,7 +137,3 @@ def opened_cashews(runner: asyncio.Runner, server: Server) -> Iterator[Cashews]:
 
 def _close(runner: asyncio.Runner, side: Ours | Cashews) -> None:
     runner.run(side.close())
-
-
-def _fresh(server: Server) -> str:
-    return f"{server.prefix}peers:{secrets.token_hex(4)}:"
