@@ -69,7 +69,7 @@ async def running(
     app = create_app(settings, clock=clock or Clock(), beyond=beyond)
     transport = httpx.ASGITransport(app, client=("192.0.2.7", 7))
     async with (
-        app.router.lifespan_context(app),
+        app.lifespan_context(app),
         httpx.AsyncClient(transport=transport, base_url="http://api.test") as client,
     ):
         yield client

@@ -7,8 +7,8 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
 
-from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.routing import Router
 
 from perflab.api.account import Account
 from perflab.api.authentication import AuthenticationMiddleware
@@ -20,9 +20,10 @@ from perflab.api.limits import charges
 from perflab.api.operations import Operations
 from perflab.api.parts import Clock, Parts
 from perflab.api.passwords import Passwords
-from perflab.api.problems import FORESEEN, ProblemsMiddleware, on_error
+from perflab.api.problems import ProblemsMiddleware
 from perflab.api.public import Public
 from perflab.api.responses import MemoryVariants, Responder, ResponsesMiddleware
+from perflab.api.routing import nothing_there
 from perflab.api.sessions import Sessions
 from perflab.api.settings import ApiSettings
 from perflab.api.tasks import Tasks
@@ -40,11 +41,11 @@ _MEMORY_ENTRIES: Final = 20_000
 _MEMORY_BYTES: Final = 64 * 2**20
 
 
-def create_app(settings: ApiSettings, *, clock: Clock, beyond: Sequence[Purger] = ()) -> Starlette:
+def create_app(settings: ApiSettings, *, clock: Clock, beyond: Sequence[Purger] = ()) -> Router:
     """The application; its lifespan opens what it uses and closes it again.
 
-    An instance belongs to one event loop and one lifespan. From the outside in: compression and
-    ETags, errors, authentication, limits, routes.
+    An instance belongs to one event loop and one lifespan. From the outside in: errors,
+    authentication, limits, compression and ETags, routes.
 
     Args:
         settings: addresses, secrets, sizes.
@@ -93,20 +94,20 @@ def create_app(settings: ApiSettings, *, clock: Clock, beyond: Sequence[Purger] 
         Operations(parts, registry),
     )
     limits = Middleware(RateLimitMiddleware, limiter=parts.limiter, charges=charges(settings))
-    app = Starlette(
-        routes=[route for room in rooms for route in room.routes()],
+    # the router itself: Starlette's application is it with two more layers, both for errors
+    return Router(
+        [route for room in rooms for route in room.routes()],
         middleware=[
-            Middleware(ResponsesMiddleware, responder=responder),
             Middleware(ProblemsMiddleware),
             Middleware(AuthenticationMiddleware, sessions=sessions),
+            # outside what makes responses, which are the same for everybody's quota
             *(() if "limiter" in without else (limits,)),
+            Middleware(ResponsesMiddleware, responder=responder),
         ],
-        # inside the limiter, so that refusals say what is left of a quota too
-        exception_handlers=dict.fromkeys(FORESEEN, on_error),
+        default=nothing_there,
+        redirect_slashes=False,
         lifespan=_lifespan(parts, passwords),
     )
-    app.router.redirect_slashes = False
-    return app
 
 
 def _registry(parts: Parts, responder: Responder, variants: MemoryVariants) -> MetricsRegistry:
@@ -124,9 +125,9 @@ def _registry(parts: Parts, responder: Responder, variants: MemoryVariants) -> M
 
 def _lifespan(
     parts: Parts, passwords: Passwords
-) -> Callable[[Starlette], contextlib.AbstractAsyncContextManager[None]]:
+) -> Callable[[object], contextlib.AbstractAsyncContextManager[None]]:
     @contextlib.asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(app: object) -> AsyncIterator[None]:
         async with contextlib.AsyncExitStack() as closing:
             closing.callback(passwords.close)
             # in this order, so that the cache ends its loads before what they load from closes

@@ -9,7 +9,6 @@ from typing import Final
 
 import msgspec
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import Response
 
 from perflab.asgi import App, Message, Receive, Scope, Send
@@ -74,21 +73,11 @@ def as_problem(error: Exception) -> Problem | None:
     return None
 
 
-async def on_error(request: Request, error: Exception) -> Response:
-    """Starlette's handler for the errors of ``FORESEEN``."""
-    problem = as_problem(error)
-    if problem is None:
-        raise error
-    return problem.response()
-
-
-FORESEEN: Final[tuple[type[Exception], ...]] = (Problem, HTTPException, *_UNAVAILABLE)
-
-
 class ProblemsMiddleware:
-    """Answers whatever other middleware, or a defect, raises; a defect is logged and becomes 500.
+    """Answers whatever middleware, or a defect, raises; a defect is logged and becomes 500.
 
-    It stands outside everything that can fail.
+    It stands outside everything that can fail. What an endpoint raises, and was foreseen, is
+    answered where endpoints are called.
     """
 
     def __init__(self, app: App) -> None:

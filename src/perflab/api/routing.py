@@ -13,6 +13,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from perflab.api.authentication import signed_in
+from perflab.api.problems import Problem, as_problem
+from perflab.asgi import Receive, Scope, Send
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -117,11 +119,41 @@ class Resource(Route):
         handlers: dict[str, Handler] = dict(operations)
         if "GET" in handlers:
             handlers["HEAD"] = handlers["GET"]
+        super().__init__(path, _Endpoint(handlers))
 
-        async def endpoint(request: Request) -> Response:
-            return await handlers[request.method](request)
 
-        super().__init__(path, endpoint, methods=list(handlers))
+class _Endpoint:
+    """Answers each method with its handler; what a handler raises, and was foreseen, is an answer.
+
+    An ASGI application, which Starlette calls as it is. A function it would wrap in a handling of
+    errors of its own.
+    """
+
+    def __init__(self, handlers: Mapping[str, Handler]) -> None:
+        self._handlers = handlers
+        self._allow = {"allow": ", ".join(handlers)}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        try:
+            response = await self._answer(Request(scope, receive, send))
+        except Exception as error:
+            problem = as_problem(error)
+            if problem is None:
+                raise
+            response = problem.response()
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        handler = self._handlers.get(request.method)
+        if handler is None:
+            raise Problem(405, "this path has other methods", self._allow)
+        return await handler(request)
+
+
+async def nothing_there(scope: Scope, receive: Receive, send: Send) -> None:
+    """What is answered for a path without a route."""
+    await Problem(404, "there is nothing at this path").response()(scope, receive, send)
 
 
 def resource(

@@ -79,6 +79,7 @@ _SHAPES: Final[dict[str, Shape]] = {
     "perflab.api.responses.middleware.MiddlewareStats": {
         **counters("left_alone"),
         "responder": Part(shape=_RESPONDER, prefix=""),
+        "remembered": Part(shape=counters("hits", "misses") | gauges("entries", "size_bytes")),
     },
     "perflab.api.responses.variants.VariantStats": counters(
         "hits", "joined", "made", "evictions"

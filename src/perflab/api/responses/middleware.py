@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import cached_property, lru_cache
 from typing import Final
 
 import msgspec
@@ -11,7 +12,9 @@ from perflab.api.responses.codings import IDENTITY, Coding
 from perflab.api.responses.dates import parse_date
 from perflab.api.responses.errors import ResponseError
 from perflab.api.responses.negotiation import acceptable
+from perflab.api.responses.remembered import Key, Made, Remembered, RememberedStats
 from perflab.api.responses.representation import (
+    ASKED,
     DIGESTS,
     Asked,
     Fields,
@@ -28,9 +31,13 @@ from perflab.api.responses.validators import read_tag
 from perflab.asgi import App, Message, Receive, Scope, Send
 
 _ITS_OWN: Final = frozenset(
-    {"set-cookie", "content-encoding", "content-range", "transfer-encoding", "trailer", *DIGESTS}
-)
+    name.encode()
+    for name in (
+        "set-cookie", "content-encoding", "content-range", "transfer-encoding", "trailer", *DIGESTS
+    )
+)  # fmt: skip
 """A response with one of these is none of the middleware's business."""
+_MATTERS: Final = frozenset(name.encode() for name in ASKED)
 _TOLD: Final = frozenset({"content-type", "cache-control", "etag", "last-modified",
                           "content-length"})  # fmt: skip
 """The component writes these itself."""
@@ -44,6 +51,8 @@ class MiddlewareStats(msgspec.Struct, frozen=True, kw_only=True):
     """Responses passed on as they were."""
     responder: ResponderStats
     """Of the responder, which others may use too."""
+    remembered: RememberedStats
+    """Of the responses made before; those sent again count at the responder too."""
 
 
 class ResponsesMiddleware:
@@ -59,26 +68,41 @@ class ResponsesMiddleware:
     ``If-None-Match``. A 304 of the application's gets ``Vary`` and the ETag that the client
     holds.
 
+    A response follows from what was asked and what the application answered. So it is made once
+    and remembered, unless a date in it makes it depend on the time.
+
     Args:
         app: the application.
         responder: makes the responses; a new one by default.
+        remembered_bytes: the room for responses made before.
     """
 
-    def __init__(self, app: App, responder: Responder | None = None) -> None:
+    def __init__(
+        self,
+        app: App,
+        responder: Responder | None = None,
+        *,
+        remembered_bytes: int = 16 * 2**20,
+    ) -> None:
         self._app = app
         self._responder = responder or Responder()
+        self._remembered = Remembered(remembered_bytes)
         self._left_alone = 0
 
     def stats(self) -> MiddlewareStats:
         """The figures so far."""
-        return MiddlewareStats(left_alone=self._left_alone, responder=self._responder.stats())
+        return MiddlewareStats(
+            left_alone=self._left_alone,
+            responder=self._responder.stats(),
+            remembered=self._remembered.stats(),
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI application."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        answer = _Answer(scope, send, self._responder)
+        answer = _Answer(scope, send, self._responder, self._remembered)
         try:
             await self._app(answer.scope, receive, answer.send)
             await answer.release()
@@ -89,19 +113,30 @@ class ResponsesMiddleware:
 class _Answer:
     """The response to one request, on its way from the application to the server."""
 
-    def __init__(self, scope: Scope, send: Send, responder: Responder) -> None:
+    def __init__(
+        self, scope: Scope, send: Send, responder: Responder, remembered: Remembered
+    ) -> None:
         self.left_alone = False
         self._method: str = scope["method"]
-        self._asked = _read(scope["headers"])
+        self._fields = tuple([field for field in scope["headers"] if field[0] in _MATTERS])
         self._send = send
         self._responder = responder
+        self._remembered = remembered
         self._held: Message | None = None
         self._decided = False
-        codings = responder.codings
+        self.scope = self._with_plain_tags(scope) if self._fields else scope
+
+    @cached_property
+    def _asked(self) -> Asked:
+        return _read(self._fields)
+
+    @cached_property
+    def _coding(self) -> Coding | None:
+        """What the client would rather have than the plain body."""
+        codings = self._responder.codings
         ranked = acceptable(self._asked.accept_encoding, tuple(one.name for one in codings))
         best = ranked[0] if ranked else IDENTITY
-        self._coding = next((one for one in codings if one.name == best), None)
-        self.scope = self._with_plain_tags(scope)
+        return next((one for one in codings if one.name == best), None)
 
     async def send(self, message: Message) -> None:
         """What the application sends."""
@@ -119,7 +154,7 @@ class _Answer:
         elif self._held is None:
             await self._send(message)  # early hints and the like
         elif kind == "http.response.body" and not message.get("more_body", False):
-            await self._respond(self._held, bytes(message.get("body", b"")))
+            await self._complete(self._held, bytes(message.get("body", b"")))
         else:
             await self.release()
             await self._send(message)
@@ -130,7 +165,23 @@ class _Answer:
             self._decided = self.left_alone = True
             await self._send(self._held)
 
-    async def _respond(self, start: Message, body: bytes) -> None:
+    async def _complete(self, start: Message, body: bytes) -> None:
+        """All of the application's answer is there: say it as before, or make a response of it."""
+        fields = tuple(map(tuple, start["headers"]))
+        key = self._method, self._fields, start["status"], fields, body
+        made = self._remembered.get(key)
+        if made is None:
+            await self._respond(start, body, key)
+            return
+        self._responder.count(made.status, len(body), len(made.body), coded=made.coded)
+        await self._say(start, made)
+
+    async def _say(self, start: Message, made: Made) -> None:
+        self._decided = True
+        await self._send({**start, "status": made.status, "headers": [*made.fields]})
+        await self._send({"type": "http.response.body", "body": made.body})
+
+    async def _respond(self, start: Message, body: bytes, key: Key) -> None:
         fields = _decoded(start)
         length = joined(fields, "content-length")
         if self._method == "HEAD" and not body and length != "0":
@@ -145,10 +196,15 @@ class _Answer:
             await self._send({"type": "http.response.body", "body": body})
             return
         response = await self._responder.respond(self._asked, self._method, given)
-        self._decided = True
-        headers = [_encoded(name, value) for name, value in response.fields]
-        await self._send({**start, "status": response.status, "headers": headers})
-        await self._send({"type": "http.response.body", "body": response.body})
+        made = Made(
+            response.status,
+            [_encoded(name, value) for name, value in response.fields],
+            response.body,
+            response.coded,
+        )
+        if given.last_modified is None:
+            self._remembered.keep(key, made)
+        await self._say(start, made)
 
     async def _headers_only(self, start: Message, fields: Fields, length: str | None) -> None:
         """HEAD of an application that makes no body for it: what is known of its GET.
@@ -206,15 +262,18 @@ def _is_candidate(start: Message) -> bool:
     """Whether the response may be the component's, as far as its beginning tells."""
     if start["status"] in _WITHOUT_CONTENT or start.get("trailers", False):
         return False
-    fields = _decoded(start)
-    names = [name.lower() for name, _ in fields]
-    media_type = (joined(fields, "content-type") or "").lower()
-    return (
-        names.count("content-type") == 1
-        and _ITS_OWN.isdisjoint(names)
-        and not media_type.startswith("text/event-stream")
-        and "no-transform" not in directives(joined(fields, "cache-control"))
-    )
+    types = 0
+    for name, value in start.get("headers", ()):
+        lower = name.lower()
+        if lower == b"content-type":
+            types += 1
+            if value.lower().startswith(b"text/event-stream"):
+                return False
+        elif lower in _ITS_OWN or (
+            lower == b"cache-control" and "no-transform" in directives(value.decode("latin-1"))
+        ):
+            return False
+    return types == 1
 
 
 def _representation(status: int, fields: Fields, body: bytes) -> Representation:
@@ -234,10 +293,9 @@ def _representation(status: int, fields: Fields, body: bytes) -> Representation:
     )
 
 
-def _read(headers: RawFields) -> Asked:
-    return read_request(
-        (name.decode("latin-1"), value.decode("latin-1")) for name, value in headers
-    )
+@lru_cache(1024)
+def _read(fields: tuple[tuple[bytes, bytes], ...]) -> Asked:
+    return read_request((name.decode("latin-1"), value.decode("latin-1")) for name, value in fields)
 
 
 def _decoded(message: Message) -> Fields:

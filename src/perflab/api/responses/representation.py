@@ -124,6 +124,11 @@ class Response(msgspec.Struct, frozen=True):
     body: bytes
     """Empty for HEAD and 304."""
 
+    @property
+    def coded(self) -> bool:
+        """Whether the content is, or for HEAD would be, under a coding."""
+        return self.field("content-encoding") is not None
+
     def field(self, name: str) -> str | None:
         """The value of a field, its lines joined with commas; None where there is none."""
         return joined(self.fields, name.lower())
@@ -136,20 +141,21 @@ class Asked(msgspec.Struct, frozen=True):
     conditions: Conditions
 
 
-_ASKED: Final = {
+ASKED: Final = {
     "accept-encoding": "accept_encoding",
     "if-match": "if_match",
     "if-none-match": "if_none_match",
     "if-modified-since": "if_modified_since",
     "if-unmodified-since": "if_unmodified_since",
 }
+"""The fields of a request that matter, and where they are kept."""
 
 
 def read_request(fields: Mapping[str, str] | Iterable[tuple[str, str]]) -> Asked:
     """The fields that matter; several lines of one are joined with commas (RFC 9110 §5.2)."""
     found: dict[str, str] = {}
     for name, value in fields.items() if isinstance(fields, Mapping) else fields:
-        known = _ASKED.get(name.lower())
+        known = ASKED.get(name.lower())
         if known is not None:
             found[known] = f"{found[known]}, {value}" if known in found else value
     return Asked(found.pop("accept_encoding", None), Conditions(**found))

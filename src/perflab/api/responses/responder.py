@@ -103,8 +103,19 @@ class Responder:
             coding = exchange.coding
             coded = None if coding is None else await self._variant(exchange, coding, body)
             response = exchange.finish(coded)
-        self._count(response, len(body))
+        self.count(response.status, len(body), len(response.body), coded=response.coded)
         return response
+
+    def count(self, status: int, plain_bytes: int, sent_bytes: int, *, coded: bool) -> None:
+        """Enter one response: made here, or here before and sent again."""
+        self._responses += 1
+        self._not_modified += status == 304
+        self._refused += status in (406, 412)
+        if coded:
+            self._coded += 1
+            if sent_bytes:
+                self._plain_bytes += plain_bytes
+                self._coded_bytes += sent_bytes
 
     def stats(self) -> ResponderStats:
         """The figures so far."""
@@ -130,13 +141,3 @@ class Responder:
             self._store_failures += 1
             _LOG.warning("a response is compressed without the store of variants: %s", error)
             return await make()
-
-    def _count(self, response: Response, plain_bytes: int) -> None:
-        self._responses += 1
-        self._not_modified += response.status == 304
-        self._refused += response.status in (406, 412)
-        if response.field("content-encoding") is not None:
-            self._coded += 1
-            if response.body:
-                self._plain_bytes += plain_bytes
-                self._coded_bytes += len(response.body)

@@ -1,0 +1,69 @@
+"""Responses made before: the same request fields and the same answer of an application again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final, NamedTuple, TypeAlias
+
+import msgspec
+
+from perflab.api.responses.tags_passed import RawFields
+from perflab.cache.sieve import Sieve
+
+Key: TypeAlias = tuple[str, tuple[tuple[bytes, bytes], ...], int, tuple[tuple[bytes, bytes], ...],
+                       bytes]  # fmt: skip
+"""All that a response is made of: the method, the request's fields that matter, and the
+application's status, fields and body."""
+
+OVERHEAD_BYTES: Final = 2_000
+"""Added to the bodies for the fields on both sides, by and large."""
+LARGEST_BYTES: Final = 64 * 2**10
+"""A larger body is worth making a response for each time."""
+_ENTRIES: Final = 2**31
+
+
+class Made(NamedTuple):
+    """A response as it is sent."""
+
+    status: int
+    fields: RawFields
+    """Copied for each sending, since who sends it on may add to them."""
+    body: bytes
+    coded: bool
+    """Whether the body is under a coding."""
+
+
+class RememberedStats(msgspec.Struct, frozen=True, kw_only=True):
+    """A snapshot of Remembered."""
+
+    hits: int
+    misses: int
+    entries: int
+    size_bytes: int
+    """Of what is held now."""
+
+
+class Remembered:
+    """At most ``max_bytes`` of responses, evicted by SIEVE.
+
+    A body is hashed once as long as the application hands over the same object, as it does with
+    one out of its own memory.
+    """
+
+    def __init__(self, max_bytes: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._held: Sieve[Key, Made] = Sieve(_ENTRIES, max_bytes=max_bytes, clock=clock)
+        self.get = self._held.get
+
+    def keep(self, key: Key, made: Made) -> None:
+        """Remember a response, unless it is large."""
+        size_bytes = len(key[-1]) + len(made.body)
+        if size_bytes <= LARGEST_BYTES:
+            self._held.set(key, made, size_bytes=size_bytes + OVERHEAD_BYTES)
+
+    def stats(self) -> RememberedStats:
+        """The figures so far."""
+        held = self._held.stats()
+        return RememberedStats(
+            hits=held.hits, misses=held.misses, entries=held.entries, size_bytes=held.size_bytes
+        )
