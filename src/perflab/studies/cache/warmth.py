@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -114,6 +115,7 @@ async def _minute(
     values = Values(workload.seed)
     due_s = poisson_s(len(codes), len(codes) / LASTS_S, workload.seed)
     async with both_tiers(redis, "warmth", MemoryTier(1_000, policy.memory_ttl_s)) as (cache, _):
+        await warm(cache, list(_rehearsal(values, policy)), concurrency=CONCURRENCY)
         wanted = [Warm(f"key:{user}", partial(_load, values, user), policy, TAGS) for user in users]
         report = await warm(cache, wanted, concurrency=CONCURRENCY, step=step)
 
@@ -125,6 +127,16 @@ async def _minute(
 
         done = await drive(answered, codes.tolist(), due_s, lambda: cache.ledger.stats().total, [])
     return done, report
+
+
+def _rehearsal(values: Values, policy: CachePolicy) -> Iterator[Warm]:
+    """Keys that nobody asks for: the minute is to show cold tiers, not connections being made.
+
+    Time is scaled, so that each millisecond of a connection's first call would count as
+    ``MINUTE_S / LASTS_S`` of them.
+    """
+    for number in range(4 * CONCURRENCY):
+        yield Warm(f"rehearsal:{number}", partial(_load, values, number), policy)
 
 
 async def _load(values: Values, user: int) -> str:
