@@ -135,7 +135,7 @@ class Experiment:
         if arm.before_block:
             arm.before_block()
         clock, call, before_call = self.clock, arm.call, arm.before_call
-        with _without_gc():
+        with without_gc():
             for visit in visits:
                 operation = self.operations[visit.position]
                 for drawn in visit.draws[: self.warmup]:
@@ -165,7 +165,7 @@ def _arm_orders(rng: np.random.Generator, rounds: int) -> Iterator[tuple[int, ..
 
 
 @contextmanager
-def _without_gc() -> Iterator[None]:
+def without_gc() -> Iterator[None]:
     """No cyclic garbage collection in the body.
 
     A collection starts when allocations pass a threshold, and bills whichever call is under the

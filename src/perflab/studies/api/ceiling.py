@@ -15,9 +15,11 @@ from typing import Final
 import msgspec
 import numpy as np
 import psutil
+from numpy.typing import NDArray
 
 from perflab.load import LoadSamples, Request, Target, run_closed, run_open
 from perflab.load.arrivals import poisson
+from perflab.measure.experiment import without_gc
 from perflab.services import Postgres, Redis
 from perflab.studies.api.cores import Cores, confined, cpu_s, listening
 from perflab.studies.api.served import HOST, Orders
@@ -28,6 +30,7 @@ SERVER: Final = "server"
 REDIS: Final = "redis"
 POSTGRES: Final = "postgres"
 
+Floats = NDArray[np.float64]
 Processes = Mapping[str, Sequence[psutil.Process]]
 
 
@@ -69,6 +72,7 @@ class Served:
     """A server that loads can be put on; made by ``serving``."""
 
     def __init__(self, port: int, processes: Processes, generator: int | None) -> None:
+        self.port = port
         self._target = Target(HOST, port)
         self._processes = processes
         self._generator = generator
@@ -91,19 +95,35 @@ class Served:
     ) -> Reading:
         """Poisson arrivals at a rate, on at most 64 connections; requests are taken in turn."""
         due_s = poisson(rate_rps, seed=seed, seconds=seconds)
+        return self.due(lambda position: requests[position % len(requests)], due_s)
+
+    def due(
+        self,
+        request: Callable[[int], Request],
+        due_s: Floats,
+        *,
+        timeout_s: float = 5.0,
+        own_process: bool = True,
+    ) -> Reading:
+        """A request for each due time, on at most 64 connections.
+
+        In a thread of this process a load begins sooner; garbage is not collected meanwhile, and
+        rates up to some thousands a second are kept.
+        """
         return self._read(
             lambda: run_open(
                 self._target,
-                lambda position: requests[position % len(requests)],
+                request,
                 due_s,
                 connections=CONNECTIONS,
+                timeout_s=timeout_s,
                 keep_header="etag",
-                own_process=True,
+                own_process=own_process,
             )
         )
 
     def _read(self, load: Callable[[], LoadSamples]) -> Reading:
-        with confined([psutil.Process()], self._generator):
+        with confined([psutil.Process()], self._generator), without_gc():
             before = {who: cpu_s(those) for who, those in self._processes.items()}
             samples = load()
             after = {who: cpu_s(those) for who, those in self._processes.items()}
@@ -116,17 +136,33 @@ def serving(orders: Orders, postgres: Postgres, redis: Redis, cores: Cores) -> I
 
     Servers of another machine or another user stay where they are, and count no CPU time.
     """
-    orders = msgspec.structs.replace(orders, core=cores.served)
+    with serving_all({"": orders}, postgres, redis, cores) as served:
+        yield served[""]
+
+
+@contextmanager
+def serving_all(
+    orders: Mapping[str, Orders], postgres: Postgres, redis: Redis, cores: Cores
+) -> Iterator[dict[str, Served]]:
+    """Several servers by name, on the one core; they are started at the same time."""
     stores = {POSTGRES: listening(postgres.port), REDIS: listening(redis.port)}
     with ExitStack() as stack:
         for processes in stores.values():
             stack.enter_context(confined(processes, cores.served))
-        child = stack.enter_context(Child(Path(__file__).with_name("served.py")))
-        child.say(msgspec.json.encode(orders).decode())
-        port = int(child.hear())
-        # now with the connections that the server has opened
+        program = Path(__file__).with_name("served.py")
+        children = {name: stack.enter_context(Child(program)) for name in orders}
+        ports: dict[str, int] = {}
+        for name, child in children.items():
+            # they look for a free port themselves, and two at once would find the same one
+            told = msgspec.structs.replace(orders[name], core=cores.served)
+            child.say(msgspec.json.encode(told).decode())
+            ports[name] = int(child.hear())
+        # now with the connections that the servers have opened
         stores[POSTGRES] = listening(postgres.port)
-        yield Served(port, {SERVER: listening(port), **stores}, cores.generator)
+        yield {
+            name: Served(port, {SERVER: listening(port), **stores}, cores.generator)
+            for name, port in ports.items()
+        }
 
 
 def reads(path: str, tokens: Sequence[str]) -> list[Request]:

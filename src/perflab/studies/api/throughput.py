@@ -1,0 +1,210 @@
+"""The whole stack at its limit: closed loops over many identities, then open arrivals below it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from perflab.load import Request
+from perflab.measure.statistics import Estimate, mean_of_repetitions
+from perflab.profiles import ApiSizes
+from perflab.progress import Step
+from perflab.studies.api.caller import Caller
+from perflab.studies.api.ceiling import POSTGRES, REDIS, SERVER, Reading, Served
+from perflab.studies.api.parts import FULL, NO_LIMITER
+from perflab.studies.api.served import BARE_PATH, Orders
+from perflab.studies.api.site import Person, StudyError
+from perflab.studies.api.traffic import signed
+from perflab.studies.frames import triple
+
+BARE: Final = "bare framework"
+CROWD: Final = 1_000
+"""Identities that the requests are spread over, where there are so many."""
+PROFILE: Final = "/users/me"
+SHORT_PAGE: Final = "/tasks?limit=10"
+IDENTITY: Final = ("Accept-Encoding", "identity")
+OPEN_SHARE: Final = 0.70
+"""Of the closed loops' rate: how hard the open arrivals load."""
+WARM_RPS: Final = 1_500.0
+
+PAGES: Final = "pages of ten tasks"
+PROFILES: Final = "profiles"
+UNLIMITED: Final = "pages, without the limiter"
+NOT_MODIFIED: Final = "pages not modified (304)"
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """One kind of request, put to one server again and again."""
+
+    label: str
+    good: int
+    """The status of an answer that counts."""
+    readings: tuple[Reading, ...]
+    """Repetitions."""
+
+    @property
+    def per_s(self) -> Estimate:
+        """Answers of the right status a second."""
+        return mean_of_repetitions([self._per_s(reading) for reading in self.readings])
+
+    @property
+    def answers(self) -> int:
+        """Of the right status; a 200 counts only with a body and an ETag."""
+        return sum(self._count(reading) for reading in self.readings)
+
+    @property
+    def others(self) -> int:
+        """Requests without such an answer."""
+        return sum(len(reading.samples) for reading in self.readings) - self.answers
+
+    @property
+    def void(self) -> str:
+        """Why the figures say nothing of the server; empty where they do."""
+        reasons = (reading.samples.void_reason for reading in self.readings)
+        return next((reason for reason in reasons if reason), "")
+
+    def quantile_ms(self, q: float) -> Estimate:
+        """A percentile of the latency from the schedule, over the repetitions."""
+        return mean_of_repetitions(
+            [1e3 * float(reading.samples.percentiles_s([q])[0]) for reading in self.readings]
+        )
+
+    def share(self, who: str) -> float:
+        """CPU time as a share of one core."""
+        return float(np.mean([reading.share(who) for reading in self.readings]))
+
+    @property
+    def generator(self) -> float:
+        """The busy share of the generator, of its own core."""
+        return float(np.mean([reading.samples.busy_share for reading in self.readings]))
+
+    def _count(self, reading: Reading) -> int:
+        return reading.not_modified if self.good == 304 else reading.complete
+
+    def _per_s(self, reading: Reading) -> float:
+        whole = max(1, int(np.count_nonzero(reading.samples.answered)))
+        return reading.rps * self._count(reading) / whole
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """Closed loops over 64 connections, and open arrivals at a share of what they reached."""
+
+    closed: tuple[Crowd, ...]
+    open: Crowd
+    open_rps: float
+    identities: int
+
+    def of(self, label: str) -> Crowd:
+        """The closed loop of this label."""
+        return next(crowd for crowd in self.closed if crowd.label == label)
+
+    @property
+    def overhead(self) -> float:
+        """How many answers of the bare framework come on one of the whole stack."""
+        return _middle(self.of(BARE)) / max(1e-9, _middle(self.of(PAGES)))
+
+
+def bare_orders(served: Served, person: Person) -> Orders:
+    """The bare framework with a page of the API as its answer, fields and all."""
+    with Caller(served.port) as caller:
+        answer = caller.ask(signed(person, "GET", SHORT_PAGE, None, IDENTITY))
+    lines = answer.head.decode("latin-1").split("\r\n")[1:-2]
+    fields = tuple(
+        (name.strip().lower(), value.strip())
+        for name, _, value in (line.partition(":") for line in lines)
+        if name.strip().lower() not in ("content-length", "date", "server")
+    )
+    return Orders(answer=answer.body, fields=fields)
+
+
+def measure_throughput(
+    served: Mapping[str, Served],
+    people: Sequence[Person],
+    sizes: ApiSizes,
+    seed: int,
+    step: Step | None = None,
+) -> Throughput:
+    """Cached reads, the limiter on, everybody within a quota of a thousand.
+
+    ``served`` needs the servers called full, no limiter and bare framework. The kinds take turns
+    in each repetition. The open arrivals are of pages.
+    """
+    crowd = people[:CROWD]
+    pages = [signed(person, "GET", SHORT_PAGE, None, IDENTITY) for person in crowd]
+    profiles = [signed(person, "GET", PROFILE, None, IDENTITY) for person in crowd]
+    kinds: dict[str, tuple[str, Sequence[Request], int]] = {
+        PAGES: (FULL, pages, 200),
+        PROFILES: (FULL, profiles, 200),
+        NOT_MODIFIED: (FULL, _revalidating(served[FULL], crowd), 304),
+        UNLIMITED: (NO_LIMITER, pages, 200),
+        BARE: (BARE, [Request("GET", BARE_PATH)], 200),
+    }
+    for label in (PROFILES, PAGES, UNLIMITED):
+        server, requests, _ = kinds[label]
+        warm(served[server], requests)
+    total = sizes.repetitions * (len(kinds) + 1)
+    readings: dict[str, list[Reading]] = {label: [] for label in kinds}
+    for number in range(sizes.repetitions):
+        for position, (label, (server, requests, _)) in enumerate(kinds.items()):
+            if step:
+                step(label, number * len(kinds) + position, total)
+            readings[label].append(served[server].closed(requests, sizes.load_s))
+    closed = tuple(
+        Crowd(label, good, tuple(readings[label])) for label, (_, _, good) in kinds.items()
+    )
+    rate = max(1.0, OPEN_SHARE * _middle(closed[0]))
+    opened = []
+    for number in range(sizes.repetitions):
+        if step:
+            step("open arrivals", total - sizes.repetitions + number, total)
+        opened.append(served[FULL].open(pages, rate, sizes.load_s, seed + number))
+    label = f"pages, open arrivals at {OPEN_SHARE:.0%}"
+    return Throughput(closed, Crowd(label, 200, tuple(opened)), rate, len(crowd))
+
+
+def warm(served: Served, requests: Sequence[Request]) -> None:
+    """Every request once, so that its answer is in the caches."""
+    served.due(lambda n: requests[n], np.arange(len(requests)) / WARM_RPS, own_process=False)
+
+
+def throughput_frame(found: Throughput) -> pd.DataFrame:
+    """One row a load."""
+    return pd.DataFrame(
+        [
+            {
+                "what": crowd.label,
+                **triple("per_s", crowd.per_s),
+                **triple("median", crowd.quantile_ms(0.5)),
+                **triple("p99", crowd.quantile_ms(0.99)),
+                "answers": crowd.answers,
+                "others": crowd.others,
+                **{who: crowd.share(who) for who in (SERVER, REDIS, POSTGRES)},
+                "generator": crowd.generator,
+                "void": crowd.void,
+            }
+            for crowd in (*found.closed, found.open)
+        ]
+    )
+
+
+def _revalidating(served: Served, crowd: Sequence[Person]) -> list[Request]:
+    """Pages with the ETag that each has now."""
+    requests = []
+    with Caller(served.port) as caller:
+        for person in crowd:
+            tag = caller.ask(signed(person, "GET", SHORT_PAGE, None, IDENTITY)).etag
+            if not tag:
+                raise StudyError(f"{SHORT_PAGE} was answered without an ETag")
+            field = ("If-None-Match", tag)
+            requests.append(signed(person, "GET", SHORT_PAGE, None, IDENTITY, field))
+    return requests
+
+
+def _middle(crowd: Crowd) -> float:
+    return float(np.median([reading.rps for reading in crowd.readings]))
