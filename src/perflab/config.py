@@ -35,6 +35,11 @@ def load_toml(path: Path, type_: type[T]) -> T:
     return _convert(path, text, raw, type_, [])
 
 
+def convert_at(path: Path, steps: list[str | int], value: Any, type_: type[T]) -> T:
+    """A value of the file, at ``steps``, as an instance of ``type_``: for values of a mapping."""
+    return _convert(path, path.read_text(encoding="utf-8"), value, type_, steps)
+
+
 def error_at(path: Path, steps: list[str | int], reason: str) -> ConfigError:
     """A ConfigError for the value that ``steps`` lead to, e.g. ``["claim", 3, "target"]``."""
     text = path.read_text(encoding="utf-8")

@@ -122,24 +122,24 @@ def busy_share(busy_s: float, paced_s: float) -> float:
     return min(busy_s / max(paced_s, _SHORTEST_S), 1.0)
 
 
-def samples_of(recorder: Recorder, begin: float, **facts: Any) -> LoadSamples:
-    """The rows as samples, in seconds since ``begin``."""
+def samples_of(recorder: Recorder, begin: float, first: int = 0, **facts: Any) -> LoadSamples:
+    """The rows from ``first`` on as samples, in seconds since ``begin``."""
     rows = recorder.rows
 
     def since(column: array[float]) -> NDArray[np.float64]:
-        return np.array(column[:rows]) - begin
+        return np.array(column[first:rows]) - begin
 
     def texts(values: list[bytes | None] | None) -> tuple[bytes | None, ...] | None:
-        return None if values is None else tuple(itertools.islice(values, rows))
+        return None if values is None else tuple(itertools.islice(values, first, rows))
 
     return LoadSamples(
         scheduled_s=since(recorder.scheduled),
         taken_s=since(recorder.taken),
         started_s=since(recorder.started),
         ended_s=since(recorder.ended),
-        status=np.array(recorder.status[:rows], dtype=np.int16),
-        body_bytes=np.array(recorder.body_bytes[:rows], dtype=np.int64),
-        outcome=np.array(recorder.outcome[:rows], dtype=np.int8),
+        status=np.array(recorder.status[first:rows], dtype=np.int16),
+        body_bytes=np.array(recorder.body_bytes[first:rows], dtype=np.int64),
+        outcome=np.array(recorder.outcome[first:rows], dtype=np.int8),
         kept_header=texts(recorder.fields),
         bodies=texts(recorder.bodies),
         **facts,

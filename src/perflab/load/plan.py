@@ -138,12 +138,13 @@ def rendered(
         found = known.get(id(request))
         if found is None:
             found = known[id(request)] = request, len(wires)
-            wires.append(_wire(target, request))
+            wires.append(wire_of(target, request))
         order.append(found[1])
     return tuple(wires), tuple(order)
 
 
-def _wire(target: Target, request: Request) -> Wire:
+def wire_of(target: Target, request: Request) -> Wire:
+    """A request as bytes for a target."""
     if not isinstance(request, Request):
         raise LoadError(f"requests: must be Requests, not {type(request).__name__}")
     return Wire(

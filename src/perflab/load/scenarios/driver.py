@@ -1,0 +1,207 @@
+"""Drives the users of a scenario through their flows, at the pace that it sets."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from typing import Any, Final
+
+import numpy as np
+
+from perflab.load.busy import BusyClock
+from perflab.load.engine import LEAD_S, busy_share, open_pool, samples_of
+from perflab.load.outcomes import PENDING
+from perflab.load.pacing import Pace
+from perflab.load.plan import Wire
+from perflab.load.pool import Pool
+from perflab.load.scenarios import file as written
+from perflab.load.scenarios.figures import GOOD, REFUSED
+from perflab.load.scenarios.journeys import Journey, Journeys
+from perflab.load.scenarios.outcome import Ended, Progress, Run, part
+from perflab.load.scenarios.scenario import Scenario
+from perflab.load.scenarios.schedule import Schedule, generator, schedule_of, shares
+from perflab.load.scenarios.wiring import Users, make_pool, unique_texts
+
+LOOK_S: Final = 1.0
+"""How often reasons to abort are looked for."""
+LEAST_JUDGED: Final = 20
+"""Requests below which nothing is aborted."""
+MOST_JUDGED: Final = 20_000
+"""The latest requests, on which reasons to abort are judged."""
+_MOST_AHEAD: Final = 256
+"""Connections that are opened before the clock starts."""
+_SHOWN_S: Final = 5.0
+"""How far back the progress looks."""
+
+
+class Load:
+    """One run. ``progress`` may be called from another thread."""
+
+    def __init__(self, scenario: Scenario, captured: list[dict[str, Any]] | None) -> None:
+        self._scenario = scenario
+        self._schedule: Schedule = schedule_of(scenario)
+        self._closed = isinstance(scenario.arrival, written.Closed)
+        self._rng = generator(scenario)
+        self._users = Users(scenario, self._rng)
+        if captured is not None:
+            self._users.captured = captured
+        self._over = False
+        self._reason = ""
+        self._timer: asyncio.TimerHandle | None = None
+        self.began = 0.0
+        """0 until the clock runs."""
+        self.result: Run | None = None
+        """Where the run was interrupted."""
+
+    async def work(self) -> Run:
+        """Run to the end, or until the task is cancelled."""
+        scenario = self._scenario
+        wires: list[Wire] = []
+        self._recorder, pool = make_pool(scenario, scenario.steps, wires, scenario.users)
+        self._journeys = Journeys(
+            scenario.target, self._recorder, wires, unique_texts("r"), self._ended
+        )
+        pool.on_outcome = self._journeys.outcome
+        busy_clock = BusyClock()
+        ended: Ended = "done"
+        pace = Pace(pool, busy_clock)
+        try:
+            target = scenario.target
+            ahead = min(scenario.users, _MOST_AHEAD)
+            await open_pool(pool, target.host, target.port, ahead=ahead)
+            began_unix_s = time.time() + LEAD_S
+            self.began = time.perf_counter() + LEAD_S
+            self._journeys.wake = pace.wake
+            if scenario.abort:
+                loop = asyncio.get_running_loop()
+                self._timer = loop.call_later(LEAD_S + LOOK_S, self._look, pace)
+            try:
+                await self._pace(pace, pool)
+                paced_s = time.perf_counter() - self.began
+                self._over = True
+                if self._reason:
+                    ended = "aborted"
+                else:
+                    await pool.drain()
+            except asyncio.CancelledError:
+                self._over, ended = True, "interrupted"
+                paced_s = time.perf_counter() - self.began
+        finally:
+            busy_clock.close()
+            if self._timer is not None:
+                self._timer.cancel()
+            pool.on_outcome = None
+            await pool.close()
+        self.result = self._run(
+            ended,
+            min(paced_s, scenario.duration_s) if ended != "done" else scenario.duration_s,
+            busy_share=busy_share(pace.busy_s, paced_s),
+            began_unix_s=began_unix_s,
+            resent=pool.resent,
+            connections_opened=pool.opened,
+        )
+        return self.result
+
+    async def _pace(self, pace: Pace, pool: Pool) -> None:
+        journeys, schedule = self._journeys, self._schedule
+        end = self.began + self._scenario.duration_s
+        due_s = [self.began + due for due in schedule.due_s.tolist()]
+        position, count = 0, len(due_s)
+        if self._closed:
+            for user in range(self._scenario.users):
+                journeys.wait(self._journey(user), self.began + self._pause() * (user > 0))
+        now = time.perf_counter()
+        while now < end and not self._over:
+            arrival = due_s[position] if position < count else math.inf
+            due = min(arrival, journeys.next_due)
+            if due > now:
+                if due == math.inf and not pool.unfinished:
+                    return
+                now = await pace.wait(min(due, end))
+                continue
+            if arrival <= journeys.next_due:
+                journey = self._journey(int(schedule.user[position]), int(schedule.flow[position]))
+                position += 1
+            else:
+                journey = journeys.pop()
+            journeys.write(journey)
+            pace.take(due, now)
+            await pace.breathe()
+            now = time.perf_counter()
+
+    def _journey(self, user: int, flow: int | None = None) -> Journey:
+        flows = self._scenario.flows
+        if flow is None:
+            flow = int(self._rng.choice(len(flows), p=shares(self._scenario)))
+        return Journey(user, flows[flow].steps, self._users.values(user))
+
+    def _pause(self) -> float:
+        arrival = self._scenario.arrival
+        if not isinstance(arrival, written.Closed) or not arrival.think_s:
+            return 0.0
+        if arrival.think == "constant":
+            return arrival.think_s
+        return float(self._rng.exponential(arrival.think_s))
+
+    def _ended(self, journey: Journey, _row: int, at: float) -> None:
+        if self._closed and not self._over:
+            self._journeys.wait(self._journey(journey.user), at + self._pause())
+
+    def _look(self, pace: Pace) -> None:
+        """End the load if a condition for that holds; look again later if not."""
+        first = max(self._recorder.rows - MOST_JUDGED, 0)
+        run = self._run("aborted", time.perf_counter() - self.began, first)
+        if len(run.verdict) >= LEAST_JUDGED:
+            for condition in self._scenario.abort:
+                figures = part(run, condition.step)
+                if condition.holds(figures):
+                    self._reason = f"{condition.text}: {condition.value(figures):.4g}"
+                    self._over = True
+                    pace.wake()
+                    return
+        self._timer = asyncio.get_running_loop().call_later(LOOK_S, self._look, pace)
+
+    def progress(self) -> Progress:
+        """How it stands now."""
+        recorder, verdict = self._recorder, self._journeys.verdict
+        now = time.perf_counter()
+        elapsed = max(now - self.began, 0.0)
+        rows = min(recorder.rows, len(verdict))
+        codes = np.array(verdict[:rows])
+        scheduled, ended = np.array(recorder.scheduled[:rows]), np.array(recorder.ended[:rows])
+        late = (codes == GOOD) & (ended > now - _SHOWN_S)
+        latency = (ended - scheduled)[late]
+        return Progress(
+            elapsed_s=elapsed,
+            seconds=self._scenario.duration_s,
+            requests=rows,
+            errors=int((codes > REFUSED).sum()),
+            refused=int((codes == REFUSED).sum()),
+            rate_per_s=len(latency) / max(min(elapsed, _SHOWN_S), 0.1),
+            p95_ms=float(np.quantile(latency, 0.95)) * 1e3 if len(latency) else math.nan,
+        )
+
+    def _run(self, ended: Ended, seconds: float, first: int = 0, **facts: Any) -> Run:
+        """What there is so far from a row on; rows without an outcome are left out."""
+        journeys = self._journeys
+        samples = samples_of(
+            self._recorder,
+            self.began,
+            first,
+            kind="closed" if self._closed else "open",
+            window_s=max(seconds, 1e-9),
+            **{"busy_share": 0.0, "began_unix_s": 0.0, **facts},
+        )
+        known = np.array(samples.outcome != PENDING)
+        rows = slice(first, first + len(known))
+        return Run(
+            scenario=self._scenario,
+            samples=samples.select(known),
+            step=np.array(journeys.step[rows], dtype=np.int16)[known],
+            user=np.array(journeys.user[rows], dtype=np.int64)[known],
+            verdict=np.array(journeys.verdict[rows], dtype=np.int8)[known],
+            ended=ended,
+            reason=self._reason,
+            seconds=max(seconds, 1e-9),
+        )

@@ -1,0 +1,112 @@
+"""What a run came to, as a document: figures, thresholds, and whether it passed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from perflab import __version__
+from perflab.load.scenarios.figures import Figures, Second, seconds_of
+from perflab.load.scenarios.outcome import Ended, Run, part
+
+FORMAT: Final = 1
+
+
+class Threshold(msgspec.Struct, frozen=True, kw_only=True):
+    """A condition that was set, and what came out."""
+
+    condition: str
+    value: float
+    holds: bool
+
+
+class StepFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """The figures of one request of the scenario."""
+
+    name: str
+    figures: Figures
+
+
+class Generator(msgspec.Struct, frozen=True, kw_only=True):
+    """How the generator itself did."""
+
+    busy_share: float
+    late_p99_ms: float
+    """Of its own lateness in sending."""
+    void_reason: str
+    """Why the figures say nothing about the server; empty where they do."""
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """A run as it is written to a file."""
+
+    format: int = FORMAT
+    perflab: str = __version__
+    title: str
+    scenario: str
+    target: str
+    began: str
+    users: int
+    seed: int
+    duration_s: float
+    warmup_s: float
+    ended: Ended
+    reason: str
+    """Why it was aborted."""
+    seconds: float
+    """How long it went on."""
+    total: Figures
+    steps: tuple[StepFigures, ...]
+    over_time: tuple[Second, ...]
+    thresholds: tuple[Threshold, ...]
+    generator: Generator
+
+    @property
+    def passed(self) -> bool:
+        """Whether it ran to its end, every threshold holds, and the generator was no limit."""
+        return (
+            self.ended == "done"
+            and all(threshold.holds for threshold in self.thresholds)
+            and not self.generator.void_reason
+        )
+
+
+def summarise(run: Run) -> Summary:
+    """The figures of a run, and its thresholds judged; the warm-up is left out of all but time."""
+    scenario, samples = run.scenario, run.samples
+    judged = [(condition, part(run, condition.step)) for condition in scenario.thresholds]
+    late = float(samples.percentiles_s([0.99], "pacing")[0]) * 1e3
+    return Summary(
+        title=scenario.title,
+        scenario=scenario.path.name,
+        target=f"http://{scenario.target.authority}",
+        began=datetime.fromtimestamp(samples.began_unix_s, UTC).isoformat(timespec="seconds"),
+        users=scenario.users,
+        seed=scenario.seed,
+        duration_s=scenario.duration_s,
+        warmup_s=scenario.warmup_s,
+        ended=run.ended,
+        reason=run.reason,
+        seconds=run.seconds,
+        total=part(run),
+        steps=tuple(
+            StepFigures(name=step.name, figures=part(run, step.name)) for step in scenario.steps
+        ),
+        over_time=seconds_of(samples, run.verdict, run.seconds),
+        thresholds=tuple(
+            Threshold(
+                condition=condition.text,
+                value=condition.value(figures),
+                holds=condition.holds(figures),
+            )
+            for condition, figures in judged
+        ),
+        generator=Generator(
+            busy_share=samples.busy_share,
+            late_p99_ms=late if np.isfinite(late) else float("nan"),
+            void_reason=samples.void_reason,
+        ),
+    )

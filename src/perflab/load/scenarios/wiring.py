@@ -1,0 +1,67 @@
+"""What setup and load of a scenario share: users, and a pool for their requests."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from perflab.load.plan import Wire
+from perflab.load.pool import Pool
+from perflab.load.recorder import Recorder
+from perflab.load.scenarios.journeys import Head
+from perflab.load.scenarios.scenario import USER, Scenario
+from perflab.load.scenarios.steps import Step
+
+
+class Users:
+    """What each user knows when a flow begins."""
+
+    def __init__(self, scenario: Scenario, rng: np.random.Generator) -> None:
+        self._feeders = scenario.feeders
+        self._rng = rng
+        self._turn = 0
+        self.captured: list[dict[str, Any]] = [{} for _ in range(scenario.users)]
+
+    def values(self, user: int) -> dict[str, Any]:
+        """A fresh copy of it."""
+        found: dict[str, Any] = {USER: user}
+        for feeder in self._feeders:
+            rows = feeder.rows
+            match feeder.pick:
+                case "user":
+                    found.update(rows[user])
+                case "turn":
+                    found.update(rows[self._turn % len(rows)])
+                case _:
+                    found.update(rows[int(self._rng.integers(len(rows)))])
+        self._turn += 1
+        found.update(self.captured[user])
+        return found
+
+
+def unique_texts(label: str) -> Iterator[str]:
+    """Texts that no other run has had, whatever its seed: keys of writes must not come again."""
+    begin = f"{label}{time.time_ns():x}"
+    return (f"{begin}-{number:x}" for number in itertools.count())
+
+
+def make_pool(
+    scenario: Scenario, steps: Sequence[Step], wires: list[Wire], connections: int
+) -> tuple[Recorder, Pool]:
+    """A pool that sends ``wires``, and keeps of the answers what these steps look at."""
+    reads_head = any(step.reads_head for step in steps)
+    reads_body = any(step.reads_body for step in steps)
+    recorder = Recorder(fields=reads_head, bodies=reads_body)
+    pool = Pool(
+        wires,
+        recorder,
+        connections=connections,
+        waiting=10_000,
+        timeout_s=scenario.timeout_s,
+        field=Head() if reads_head else None,
+    )
+    return recorder, pool
