@@ -12,7 +12,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from perflab.cache import USER_PROFILE, MemoryTier, Warm, WarmReport, most_critical, warm
+from perflab.cache import (
+    USER_PROFILE,
+    CachePolicy,
+    MemoryTier,
+    Warm,
+    WarmReport,
+    most_critical,
+    warm,
+)
 from perflab.measure.statistics import Estimate, mean_of_repetitions
 from perflab.profiles import CacheSizes
 from perflab.progress import Step
