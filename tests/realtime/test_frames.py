@@ -58,6 +58,12 @@ def test_any_bytes_are_entries_or_refused(frame: bytes) -> None:
     assert b"".join(map(encoded, found)) == frame
 
 
+def test_a_message_too_short_for_its_place_does_not_read_on_into_the_next() -> None:
+    short = b"\x00\x00\x00\x05\x01\x00\x00\x00\x01"
+    with pytest.raises(FrameError, match="kind 1"):
+        list(entries(short + message_entry(1, "normal", 1, b"x")))
+
+
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 65_535, 65_536, 200_000])
 def test_a_servers_frame_is_what_the_websocket_library_reads(size: int) -> None:
     payload = b"x" * size

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from perflab.realtime.messages import History, Message, Position
@@ -63,7 +63,7 @@ class Continuity:
         complete = before is None or history.recovered
         if not complete:
             self.gaps += 1
-        passed = [] if before is None or not complete else _after(before, history.messages)
+        passed = [] if before is None or not complete else list(history.messages)
         self.position = history.position
         self.behind = newer = False
         waiting, self._waiting = self._waiting, []
@@ -74,7 +74,3 @@ class Continuity:
                 newer = True  # than what was read; the next reading tells
         self.behind |= newer
         return complete, passed
-
-
-def _after(position: Position, messages: Iterable[Message]) -> list[Message]:
-    return [one for one in messages if one.offset > position.of(one.lane)]
