@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -82,7 +82,9 @@ async def signed_in(client: httpx.AsyncClient, email: str) -> dict[str, str]:
     return {"authorization": f"Bearer {answer.json()['token']}"}
 
 
-def execute(conninfo: str, statement: str, parameters: Sequence[object] = ()) -> list[Any]:
+def execute(
+    conninfo: str, statement: str, parameters: Sequence[object] | Mapping[str, object] = ()
+) -> list[Any]:
     """Run a statement behind the API's back; its rows, if it has any."""
     with psycopg.connect(conninfo, autocommit=True) as conn:
         cursor = conn.execute(statement.encode(), parameters)

@@ -15,13 +15,14 @@ from perflab.api.authentication import SCHEME, signed_in
 from perflab.api.bodies import Line, encode, json_response
 from perflab.api.parts import Parts
 from perflab.api.passwords import Passwords
-from perflab.api.problems import Problem, no_such_thing
+from perflab.api.problems import Problem
+from perflab.api.reading import AS_SENT, Reads
 from perflab.api.routing import Operation, Resource, resource
 from perflab.api.sessions import Sessions
-from perflab.cache import ABSENT, USER_PROFILE, Codec
+from perflab.cache import USER_PROFILE
 from perflab.database.pool import Connection
 
-PROFILE: Final = msgspec.structs.replace(USER_PROFILE, codec=Codec(bytes, compression=None))
+PROFILE: Final = msgspec.structs.replace(USER_PROFILE, codec=AS_SENT)
 
 
 class Login(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -73,6 +74,7 @@ class Account:
 
     def __init__(self, parts: Parts, sessions: Sessions, passwords: Passwords) -> None:
         self._parts = parts
+        self._reads = Reads(parts)
         self._sessions = sessions
         self._passwords = passwords
 
@@ -107,15 +109,9 @@ class Account:
     async def me(self, request: Request) -> Response:
         """The user of the session."""
         user_id = signed_in(request).user_id
-
-        async def load() -> Any:
-            found = await self._parts.pool.read(lambda conn: _me(conn, user_id))
-            return ABSENT if found is None else encode(found)
-
-        body = await self._parts.cache.get_or_load(user_key(user_id), load, PROFILE)
-        if not isinstance(body, bytes):
-            raise no_such_thing()
-        return json_response(body)
+        return await self._reads.one(
+            user_key(user_id), lambda conn: _me(conn, user_id), policy=PROFILE
+        )
 
 
 def user_key(user_id: int) -> str:

@@ -16,7 +16,10 @@ from perflab.api.channels import Channels
 from perflab.api.credentials import create_table
 from perflab.api.cursors import Cursors
 from perflab.api.dashboard import Analytics
+from perflab.api.entries import Entries
+from perflab.api.habits import Habits
 from perflab.api.limits import charges
+from perflab.api.notes import Notes
 from perflab.api.operations import Operations
 from perflab.api.parts import Clock, Parts
 from perflab.api.passwords import Passwords
@@ -88,6 +91,9 @@ def create_app(settings: ApiSettings, *, clock: Clock, beyond: Sequence[Purger] 
     rooms = (
         Account(parts, sessions, passwords),
         Tasks(parts),
+        Habits(parts),
+        Entries(parts),
+        Notes(parts),
         Analytics(parts),
         Public(parts),
         Channels(parts.channels),

@@ -10,15 +10,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from perflab.api.authentication import signed_in
-from perflab.api.bodies import encode, json_response
 from perflab.api.invalidation import dashboard_tag
 from perflab.api.parts import Parts
+from perflab.api.reading import AS_SENT, Reads
 from perflab.api.routing import Operation, Resource, resource
-from perflab.cache import ANALYTICS, Codec
+from perflab.cache import ANALYTICS
 from perflab.database.pool import Connection
 from perflab.schema.queries import find_query
 
-DASHBOARD: Final = msgspec.structs.replace(ANALYTICS, codec=Codec(bytes, compression=None))
+DASHBOARD: Final = msgspec.structs.replace(ANALYTICS, codec=AS_SENT)
 DAYS: Final = 30
 
 _ACTIVITY: Final = find_query("user_activity").sql.encode()
@@ -72,7 +72,8 @@ class Analytics:
     """The endpoint of the dashboard."""
 
     def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+        self._clock = parts.clock
+        self._reads = Reads(parts)
 
     def routes(self) -> list[Resource]:
         """The routes of these endpoints."""
@@ -81,15 +82,11 @@ class Analytics:
     async def dashboard(self, request: Request) -> Response:
         """The user's figures."""
         user_id = signed_in(request).user_id
-
-        async def load() -> bytes:
-            since = datetime.fromtimestamp(self._parts.clock(), UTC) - timedelta(days=DAYS)
-            return encode(await self._parts.pool.read(lambda conn: _read(conn, user_id, since)))
-
-        body = await self._parts.cache.get_or_load(
-            f"dashboard:{user_id}", load, DASHBOARD, [dashboard_tag(user_id)]
+        since = datetime.fromtimestamp(self._clock(), UTC) - timedelta(days=DAYS)
+        tag = dashboard_tag(user_id)
+        return await self._reads.one(
+            tag, lambda conn: _read(conn, user_id, since), policy=DASHBOARD, tags=[tag]
         )
-        return json_response(body)
 
 
 async def _read(conn: Connection, user_id: int, since: datetime) -> Dashboard:

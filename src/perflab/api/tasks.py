@@ -2,44 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from starlette.requests import Request
 from starlette.responses import Response
 
 from perflab.api import task_store as store
 from perflab.api.authentication import signed_in
-from perflab.api.bodies import Query, encode, path_id
-from perflab.api.invalidation import SHOWN_ON_DASHBOARD, dashboard_tag, lists_tag, task_key
-from perflab.api.paging import Lists, stored_json
+from perflab.api.bodies import Query, path_id
+from perflab.api.invalidation import SHOWN_ON_DASHBOARD, dashboard_tag, task_key, tasks_tag
 from perflab.api.parts import Parts
+from perflab.api.reading import Reads
 from perflab.api.routing import Operation, Resource, resource
 from perflab.api.task_types import NewTask, Task, TaskChange, TaskPage, TaskQuery, in_calendar
 from perflab.api.writing import Stale, Writes, given_fields
-from perflab.cache import ABSENT
 
 
 class Tasks:
     """The endpoints of tasks."""
 
     def __init__(self, parts: Parts) -> None:
-        self._parts = parts
-        self._lists = Lists(parts)
+        self._body = parts.body
+        self._reads = Reads(parts)
         self._writes = Writes(parts)
 
     def routes(self) -> list[Resource]:
         """The routes of these endpoints."""
-        body = self._parts.body
         return [
             resource(
                 "/tasks",
                 get=Operation(self.list, {200: TaskPage}, takes=Query(TaskQuery)),
-                post=Operation(self.create, {201: Task}, takes=body(NewTask), repeatable=True),
+                post=Operation(
+                    self.create, {201: Task}, takes=self._body(NewTask), repeatable=True
+                ),
             ),
             resource(
                 "/tasks/{id}",
                 get=Operation(self.get, {200: Task}),
-                patch=Operation(self.change, {200: Task}, takes=body(TaskChange)),
+                patch=Operation(self.change, {200: Task}, takes=self._body(TaskChange)),
                 delete=Operation(self.delete, {204: None}),
             ),
         ]
@@ -48,8 +46,8 @@ class Tasks:
         """A page of the user's tasks."""
         user_id = signed_in(request).user_id
         in_calendar(query.due_before, 400)
-        return await self._lists.page(
-            lists_tag(user_id),
+        return await self._reads.page(
+            tasks_tag(user_id),
             query,
             lambda conn, after: store.list_tasks(conn, user_id, query, after),
             lambda task: store.place(task, query.sort),
@@ -59,12 +57,9 @@ class Tasks:
     async def get(self, request: Request) -> Response:
         """One task of the user's."""
         user_id, task_id = signed_in(request).user_id, path_id(request)
-
-        async def load() -> Any:
-            found = await self._parts.pool.read(lambda conn: store.get_task(conn, user_id, task_id))
-            return ABSENT if found is None else encode(found)
-
-        return await stored_json(self._parts, task_key(user_id, task_id), load)
+        return await self._reads.one(
+            task_key(user_id, task_id), lambda conn: store.get_task(conn, user_id, task_id)
+        )
 
     async def create(self, request: Request, new: NewTask) -> Response:
         """A new task; with ``Idempotency-Key`` once, however often it is asked for."""
@@ -77,7 +72,7 @@ class Tasks:
             Task,
             lambda conn: store.insert_task(conn, user_id, new, now),
             location=lambda task: f"/tasks/{task.id}",
-            stale=lambda _: Stale(tags=[lists_tag(user_id), dashboard_tag(user_id)]),
+            stale=lambda _: Stale(tags=[tasks_tag(user_id), dashboard_tag(user_id)]),
         )
 
     async def change(self, request: Request, change: TaskChange) -> Response:
@@ -86,7 +81,7 @@ class Tasks:
         in_calendar(change.due_date)
         given = given_fields(change)
         now = self._writes.now()
-        tags = [lists_tag(user_id)]
+        tags = [tasks_tag(user_id)]
         if not SHOWN_ON_DASHBOARD.isdisjoint(given):
             tags.append(dashboard_tag(user_id))
         return await self._writes.change(
@@ -98,7 +93,7 @@ class Tasks:
     async def delete(self, request: Request) -> Response:
         """The end of a task."""
         user_id, task_id = signed_in(request).user_id, path_id(request)
-        tags = [lists_tag(user_id), dashboard_tag(user_id)]
+        tags = [tasks_tag(user_id), dashboard_tag(user_id)]
         return await self._writes.delete(
             Task,
             lambda conn: store.delete_task(conn, user_id, task_id),

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from perflab.api.responses import Responder, ResponsesMiddleware
-from perflab.api.responses.middleware import Message, Receive, Scope, Send
+from perflab.asgi import Message, Receive, Scope, Send
 
 from .support import BODY, CODINGS, GZIP, NOW, SMALL, ZSTD, run
 
