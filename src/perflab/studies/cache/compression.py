@@ -43,9 +43,9 @@ def measure_compression(rows: Sequence[Any], repetitions: int = _REPETITIONS) ->
         data = plain.encode(entry)
         costs: dict[str, list[float]] = {method: [] for method in METHODS}
         for _ in range(repetitions):
-            base_s = _seconds(lambda entry=entry: plain.decode(plain.encode(entry)))  # type: ignore[misc]
+            base_s = median_s(lambda entry=entry: plain.decode(plain.encode(entry)))  # type: ignore[misc]
             for method, codec in codecs.items():
-                both_s = _seconds(lambda e=entry, c=codec: c.decode(c.encode(e)))  # type: ignore[misc]
+                both_s = median_s(lambda e=entry, c=codec: c.decode(c.encode(e)))  # type: ignore[misc]
                 costs[method].append(1e6 * (both_s - base_s))
         for method, codec in codecs.items():
             packed = len(codec.encode(entry))
@@ -64,12 +64,12 @@ def measure_compression(rows: Sequence[Any], repetitions: int = _REPETITIONS) ->
     return pd.DataFrame(found)
 
 
-def break_even(compression: pd.DataFrame) -> pd.DataFrame:
-    """One row a network: the smallest measured entry from which on each method pays there."""
+def break_even(compression: pd.DataFrame, methods: Sequence[str] = METHODS) -> pd.DataFrame:
+    """One row a network: the smallest measured size from which on each method pays there."""
     rows = []
     for network, bits_per_s in NETWORKS.items():
         row: dict[str, object] = {"network": network}
-        for method in METHODS:
+        for method in methods:
             part = compression[compression["method"] == method].sort_values("bytes")
             pays = (part["pays_below_mbit_s"] * 1e6 >= bits_per_s).to_numpy()
             first = len(pays) - int(np.argmin(pays[::-1])) if not pays.all() else 0
@@ -91,7 +91,7 @@ def _entry(rows: Sequence[Any], size: int) -> Entry:
         number += 1
 
 
-def _seconds(call: Callable[[], object]) -> float:
+def median_s(call: Callable[[], object]) -> float:
     """Of one call, the median of several: what a busy machine adds to some is left out."""
     took = []
     for _ in range(_CALLS):

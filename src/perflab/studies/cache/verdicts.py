@@ -17,7 +17,7 @@ from perflab.studies.cache.capacity import Room
 from perflab.studies.cache.edge import EdgeLatencies, EdgeRun
 from perflab.studies.cache.latency import Latencies
 from perflab.studies.cache.tiers import TierRun, combined_ratio, memory_ratio, redis_ratio
-from perflab.studies.frames import triple
+from perflab.studies.promised import judged_frame
 
 NOTEBOOK: Final = "03_cache"
 PLAN_TABLE: Final = "Caching Performance Metrics"
@@ -116,36 +116,11 @@ def judge_promises(
 
 def plan_frame(results: Sequence[Result], claims: Claims) -> pd.DataFrame:
     """The plan's table of caches, claimed beside measured; figures not measured are left open."""
-    return _frame(
+    return judged_frame(
         results, claims, [c.id for c in claims.of(notebook=NOTEBOOK) if c.table == PLAN_TABLE]
     )
 
 
 def verdict_frame(results: Sequence[Result], claims: Claims) -> pd.DataFrame:
     """Every claim of this notebook."""
-    return _frame(results, claims, [c.id for c in claims.of(notebook=NOTEBOOK)])
-
-
-def _frame(results: Sequence[Result], claims: Claims, ids: Sequence[str]) -> pd.DataFrame:
-    by_claim = {result.claim: result for result in results if result.claim}
-    rows = []
-    for claim in map(claims.get, ids):
-        result = by_claim.get(claim.id)
-        judged = result is not None and result.verdict is not None
-        rows.append(
-            {
-                "claim": claim.id,
-                "what": f"{claim.row}, {claim.column.lower()}" if claim.row else claim.wording,
-                "promise": claim.promise,
-                "claimed": claim.target,
-                **(
-                    triple("measured", result.value)
-                    if result
-                    else dict.fromkeys(("measured", "measured_lo", "measured_hi"), float("nan"))
-                ),
-                "unit": claim.unit,
-                "verdict": result.verdict.word if result and result.verdict else "not measured",
-                "reason": result.verdict.reason if result and result.verdict and judged else "",
-            }
-        )
-    return pd.DataFrame(rows)
+    return judged_frame(results, claims, [c.id for c in claims.of(notebook=NOTEBOOK)])

@@ -13,16 +13,7 @@ from perflab.report import plots
 from perflab.report.not_run import NotRun
 from perflab.report.tables import Column, Table, build
 from perflab.studies.cache import verdicts
-
-_COLUMNS = (
-    Column("what", "what"),
-    Column("promise", "promised"),
-    Column("measured", "measured", interval=True),
-    Column("unit", "unit"),
-    Column("verdict", "verdict"),
-    Column("reason", "reason"),
-)
-
+from perflab.studies.promised import JUDGED
 
 _LABEL = 30
 """Characters of a plot's label; a claim that is a whole sentence is named by its id."""
@@ -35,7 +26,7 @@ def plan_table(results: Sequence[Result], claims: Claims) -> Table | NotRun:
         return NotRun("the plan's table of caches", "the claims file has no such table")
     return build(
         frame,
-        _COLUMNS,
+        JUDGED,
         title="Caching performance metrics: claimed and measured",
         subtitle="With 95 % intervals. Counts have none.",
     )
@@ -46,7 +37,7 @@ def verdict_table(results: Sequence[Result], claims: Claims) -> Table | NotRun:
     frame = verdicts.verdict_frame(results, claims)
     if frame.empty:
         return NotRun("verdicts", "no claim about caches is judged here")
-    return build(frame, [Column("claim", "claim"), *_COLUMNS], title="Every claim judged here")
+    return build(frame, [Column("claim", "claim"), *JUDGED], title="Every claim judged here")
 
 
 def hit_plot(results: Sequence[Result], claims: Claims) -> Figure | NotRun:

@@ -1,0 +1,132 @@
+"""The API's claims judged: which measurement each claim's id means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import pandas as pd
+
+from perflab.measure.claims import Claims
+from perflab.measure.results import Origin, Result, from_comparison, from_estimate
+from perflab.measure.statistics import Estimate, Interval, NotEstimable, exact
+from perflab.studies.api.contrasts import Contrast
+from perflab.studies.api.loads import Load
+from perflab.studies.api.parts import FIRST_VISITS
+from perflab.studies.api.promises import Counts
+from perflab.studies.api.rows import Row
+from perflab.studies.api.search import Bracket
+from perflab.studies.api.throughput import PAGES, Throughput
+from perflab.studies.promised import judged_frame
+
+NOTEBOOK: Final = "04_api"
+PLAN_TABLE: Final = "API Performance Benchmarks"
+
+
+def judge_rows(
+    claims: Claims, rows: Sequence[Row], origin: Origin, warnings: Sequence[str] = ()
+) -> list[Result]:
+    """The plan's table: the average at its rate, and the rate at which the average still holds.
+
+    A row that the generator spoilt is void.
+    """
+    judged = []
+    for row in rows:
+        told = list(warnings)
+        if row.refused:
+            told.append(
+                f"{row.refused} of {row.n} requests had no good answer; each counts as the"
+                " 5 s after which a client gives up"
+            )
+        latency, rps = f"api.{row.traffic.name}.latency", f"api.{row.traffic.name}.rps"
+        if latency in claims:
+            judged.append(
+                from_estimate(
+                    origin,
+                    row.mean,
+                    n=row.n,
+                    blocks=len(row.loads),
+                    claim=claims.get(latency),
+                    saturated=bool(row.void),
+                    warnings=told,
+                )
+            )
+        if rps in claims:
+            judged.append(
+                from_estimate(
+                    origin,
+                    capacity(row.by_mean),
+                    n=len(row.searched),
+                    claim=claims.get(rps),
+                    saturated=not row.by_mean.lower and bool(row.void),
+                    warnings=[*told, _SEARCHED],
+                )
+            )
+    return judged
+
+
+_SEARCHED: Final = (
+    "the interval is the bracket of a search: the average kept the promise at its lower end and"
+    " did not at its upper end"
+)
+
+
+def capacity(found: Bracket[Load]) -> Estimate:
+    """The rate that held, up to the one that did not; not estimable where only one is known."""
+    if found.failed is None:
+        return exact(found.lower)  # at least: the search ended at its own upper bound
+    if found.failed.void and found.held is None:
+        return NotEstimable("the generator was the limit before the server was")
+    upper = found.lower if found.failed.void else found.upper
+    return Interval(found.lower, found.lower, upper)
+
+
+def judge_rest(
+    claims: Claims,
+    everything: Contrast,
+    throughput: Throughput,
+    counts: Counts,
+    origin: Origin,
+    warnings: Sequence[str] = (),
+) -> list[Result]:
+    """Everything off against everything on, the whole stack's throughput, and what is counted."""
+    judged = []
+    if "impact.api.improvement" in claims:
+        mix = f"{FIRST_VISITS:.0%} of the requests were first visits, the others in the cache"
+        judged.append(
+            from_comparison(
+                origin,
+                everything.overall,
+                claim=claims.get("impact.api.improvement"),
+                warnings=[*warnings, mix],
+            )
+        )
+    if "api.all.rps" in claims:
+        pages = throughput.of(PAGES)
+        judged.append(
+            from_estimate(
+                origin,
+                pages.per_s,
+                n=pages.answers,
+                blocks=len(pages.readings),
+                claim=claims.get("api.all.rps"),
+                saturated=bool(pages.void),
+                warnings=[*warnings, "cached pages over 64 connections, the limiter on"],
+            )
+        )
+    judged.extend(
+        from_estimate(origin, exact(figure), n=1, claim=claims.get(id_))
+        for id_, figure in counts.by_claim.items()
+        if id_ in claims
+    )
+    return judged
+
+
+def plan_frame(results: Sequence[Result], claims: Claims) -> pd.DataFrame:
+    """The plan's table of endpoints, claimed beside measured."""
+    return judged_frame(results, claims, [c.id for c in claims if c.table == PLAN_TABLE])
+
+
+def verdict_frame(results: Sequence[Result], claims: Claims) -> pd.DataFrame:
+    """Every claim of this notebook."""
+    return judged_frame(results, claims, [c.id for c in claims.of(notebook=NOTEBOOK)])
