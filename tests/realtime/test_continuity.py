@@ -93,15 +93,14 @@ def test_everything_after_the_start_is_passed_on_once_in_order_or_a_gap_is_annou
                 log.begin_anew()
                 continuity.lost()
             case ("read",):
-                in_flight = log.read(continuity.position) if continuity.behind else in_flight
+                in_flight = log.read(continuity.asks()) if continuity.behind else in_flight
             case ("answer",) if in_flight is not None and continuity.behind:
                 answer(in_flight)
                 in_flight = None
-                continuity.lost()  # an old answer is no proof of what came since
     continuity.lost()  # nothing tells of a loss after the last message but the connection
     rounds = 0
     while continuity.behind:
-        answer(log.read(continuity.position))
+        answer(log.read(continuity.asks()))
         rounds += 1
         assert rounds < 5, "reading the log must come to an end"
 
@@ -123,25 +122,36 @@ def test_everything_after_the_start_is_passed_on_once_in_order_or_a_gap_is_annou
 
 def test_an_epoch_that_began_while_the_log_was_read_is_announced() -> None:
     log, continuity = Log(5), Continuity()
-    continuity.caught_up(log.read(None))
+    continuity.caught_up(log.read(continuity.asks()))
     continuity.lost()
-    history = log.read(continuity.position)
+    history = log.read(continuity.asks())
     log.begin_anew()
     assert continuity.heard(log.publish("normal")) == ()
     assert continuity.caught_up(history) == (True, [])
     assert continuity.behind, "what was heard is of another epoch than what was read"
-    complete, passed = continuity.caught_up(log.read(continuity.position))
+    complete, passed = continuity.caught_up(log.read(continuity.asks()))
     assert (complete, passed, continuity.behind) == (False, [], False)
     assert continuity.position == log.position
 
 
+def test_what_was_lost_while_the_log_was_read_is_read_again() -> None:
+    log, continuity = Log(5), Continuity()
+    history = log.read(continuity.asks())
+    log.publish("normal")
+    continuity.lost()
+    continuity.caught_up(history)
+    assert continuity.behind
+    complete, passed = continuity.caught_up(log.read(continuity.asks()))
+    assert (complete, [one.offset for one in passed], continuity.behind) == (True, [1], False)
+
+
 def test_what_was_heard_of_an_epoch_before_the_one_read_is_over() -> None:
     log, continuity = Log(5), Continuity()
-    continuity.caught_up(log.read(None))
+    continuity.caught_up(log.read(continuity.asks()))
     continuity.lost()
     continuity.heard(log.publish("normal"))
     log.begin_anew()
-    assert continuity.caught_up(log.read(continuity.position)) == (False, [])
+    assert continuity.caught_up(log.read(continuity.asks())) == (False, [])
     assert not continuity.behind
 
 

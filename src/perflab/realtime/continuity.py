@@ -20,7 +20,7 @@ class Continuity:
 
     Listening loses messages while its connection is down, and says so at best. So each message
     must follow the one before it in its lane. If not, what is heard waits until the log was read:
-    whoever sees ``behind`` reads it after ``position`` and gives it to ``caught_up``.
+    whoever sees ``behind`` calls ``asks``, reads the log and gives it to ``caught_up``.
     """
 
     def __init__(self) -> None:
@@ -31,10 +31,16 @@ class Continuity:
         self.gaps = 0
         """How often the log could not tell what was missing."""
         self._waiting: list[Heard] = []
+        self._lost = False
 
     def lost(self) -> None:
         """Listening was interrupted: anything may have been missed."""
-        self.behind = True
+        self.behind = self._lost = True
+
+    def asks(self) -> Position | None:
+        """The position after which to read the log, now; None to read where it stands."""
+        self._lost = False
+        return self.position
 
     def heard(self, told: Heard) -> Sequence[Message]:
         """What can be passed on now."""
@@ -72,5 +78,6 @@ class Continuity:
                 passed += self.heard(told)
             elif before is None or told.epoch != before.epoch:
                 newer = True  # than what was read; the next reading tells
-        self.behind |= newer
+        # what was lost since the log was asked may not be in the answer
+        self.behind |= newer or self._lost
         return complete, passed
