@@ -1,4 +1,4 @@
-"""The command line: ``perflab run``, ``report``, ``compare``, ``serve`` and ``doctor``."""
+"""The command line: ``perflab run``, ``report``, ``compare``, ``load``, ``serve``, ``doctor``."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from perflab import __version__
 from perflab.cli.compare import compare
 from perflab.cli.console import console
 from perflab.cli.doctor import doctor
+from perflab.cli.load import load
 from perflab.cli.report import report
 from perflab.cli.run import AssigningCommand, run
 from perflab.cli.serve import serve
@@ -27,6 +28,7 @@ app = typer.Typer(
 app.command(cls=AssigningCommand)(run)
 app.command()(report)
 app.command()(compare)
+app.command()(load)
 app.command()(serve)
 app.command()(doctor)
 

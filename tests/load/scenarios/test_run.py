@@ -8,7 +8,6 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ import pytest
 from perflab.load import LoadError
 from perflab.load.scenarios import VERDICTS, Run, load_scenario, part, run_scenario, summarise
 
-from ..server import Asked, Server, serving
+from ..server import Answer, Asked, Server, serving
 
 FLOW = """
 [[flow]]
@@ -203,7 +202,7 @@ async def hangs(asked: Asked, writer: asyncio.StreamWriter) -> None:
     "arrival", ['kind = "constant"\nrate_per_s = 100', 'kind = "closed"\nthink_s = 0.02']
 )
 def test_dying_target_gives_errors_by_kind_and_no_hang(
-    answer: Callable[[Asked, asyncio.StreamWriter], None], kinds: set[str], arrival: str,
+    answer: Answer | None, kinds: set[str], arrival: str,
     tmp_path: Path,
 ) -> None:  # fmt: skip
     text = scenario_text(arrival=arrival, more="timeout_s = 0.2")

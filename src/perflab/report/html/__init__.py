@@ -53,7 +53,7 @@ def write_report(run: RunFolder) -> Written:
 def _page(contents: Contents, problems: list[str]) -> str:
     sections = sections_of(contents, problems)
     verdicts = verdicts_of(contents.claims, contents.newest)
-    return _TEMPLATES.get_template("report.html.j2").render(
+    return TEMPLATES.get_template("report.html.j2").render(
         contents=contents,
         verdicts=verdicts,
         warnings=warnings_of(contents, tuple(problems)),
@@ -69,7 +69,7 @@ def _page(contents: Contents, problems: list[str]) -> str:
 
 
 def _notebook_page(contents: Contents, name: str) -> str:
-    return _TEMPLATES.get_template("notebook.html.j2").render(
+    return TEMPLATES.get_template("notebook.html.j2").render(
         name=name,
         run_id=contents.id,
         body=notebook_body(contents.books[name], contents.exhibits_of(name)),
@@ -113,4 +113,4 @@ def _templates() -> Environment:
     return environment
 
 
-_TEMPLATES = _templates()
+TEMPLATES = _templates()

@@ -1,0 +1,90 @@
+"""A scenario's figures in a terminal, as JSON and as a page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table as RichTable
+
+from perflab.errors import PerflabError
+from perflab.files import write_whole
+from perflab.load.scenarios import Summary
+from perflab.report.html.exhibits import exhibits_page
+from perflab.report.tables import Table
+from perflab.studies.load.summaries import (
+    counts_table,
+    rates_plot,
+    thresholds_table,
+    times_plot,
+    times_table,
+)
+
+
+class PageError(PerflabError):
+    """The figures cannot be written."""
+
+
+def print_summary(console: Console, summary: Summary) -> None:
+    """The tables, in a terminal."""
+    for line in lines_of(summary):
+        console.print(escape(line), soft_wrap=True)
+    for table in _tables(summary):
+        _print_table(console, table)
+
+
+def write_json(path: Path, summary: Summary) -> None:
+    """The whole summary; a PageError where the disk does not take it."""
+    _write(path, msgspec.json.format(msgspec.json.encode(summary)))
+
+
+def write_html(path: Path, summary: Summary) -> None:
+    """Tables and plots on one page; a PageError where the disk does not take it."""
+    page = exhibits_page(
+        summary.title,
+        lines_of(summary),
+        [*_tables(summary), rates_plot(summary), times_plot(summary)],
+    )
+    _write(path, page.encode())
+
+
+def lines_of(summary: Summary) -> list[str]:
+    """What was done, in words."""
+    warm = f", the first {summary.warmup_s:g} s not counted" if summary.warmup_s else ""
+    lines = [
+        f"{summary.title}: {summary.scenario} against {summary.target}, {summary.users} users,"
+        f" {summary.seconds:.4g} s of {summary.duration_s:g} s{warm}, seed {summary.seed},"
+        f" {summary.began}",
+        f"the generator was busy for {summary.generator.busy_share:.0%} of the time;"
+        f" 99 % of the requests were taken up within {summary.generator.late_p99_ms:.2f} ms",
+    ]
+    if summary.generator.void_reason:
+        lines.append(f"void: {summary.generator.void_reason}")
+    if summary.ended != "done":
+        lines.append(f"{summary.ended} {summary.reason}".strip())
+    return lines
+
+
+def _tables(summary: Summary) -> list[Table]:
+    found = [counts_table(summary), times_table(summary)]
+    return [*found, thresholds_table(summary)] if summary.thresholds else found
+
+
+def _print_table(console: Console, table: Table) -> None:
+    shown = RichTable(title=table.title, title_justify="left", header_style="bold")
+    for name in table.shown.columns:
+        shown.add_column(str(name), overflow="fold")
+    for row in table.shown.itertuples(index=False):
+        shown.add_row(*(escape(str(cell)) for cell in row))
+    console.print(shown)
+    if table.subtitle:
+        console.print(table.subtitle, style="dim", soft_wrap=True)
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        write_whole(path, content)
+    except OSError as error:
+        raise PageError(f"{path}: cannot be written ({error.strerror})") from None

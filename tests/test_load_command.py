@@ -1,0 +1,143 @@
+"""``perflab load``: thresholds decide the exit code, a mistake is a line, Ctrl-C keeps figures."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from load.server import Asked, Server, serving
+from perflab.cli import main
+
+SCENARIO = """
+title = "ask & answer"
+users = 4
+duration_s = {duration_s}
+thresholds = [{thresholds}]
+[arrival]
+kind = "constant"
+rate_per_s = 50
+[[flow]]
+name = "ask"
+[[flow.request]]
+name = "ask <b>"
+path = "/"
+[[flow.request]]
+name = "again"
+path = "/${{user}}"
+"""
+
+
+async def answer(asked: Asked, writer: asyncio.StreamWriter) -> None:
+    await asyncio.sleep(0.005)
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with serving(answer) as running:
+        yield running
+
+
+@pytest.fixture
+def command(
+    server: Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Callable[..., tuple[int, str]]:
+    """Runs the command on a scenario with these thresholds; exit code and what was said."""
+
+    def run(*arguments: str, thresholds: str = "", target: str = "") -> tuple[int, str]:
+        (tmp_path / "s.toml").write_text(SCENARIO.format(duration_s=0.4, thresholds=thresholds))
+        target = target or f"http://127.0.0.1:{server.port}"
+        words = ["perflab", "load", str(tmp_path / "s.toml"), "--target", target, *arguments]
+        monkeypatch.setattr(sys, "argv", words)
+        with pytest.raises(SystemExit) as left:
+            main()
+        return int(left.value.code or 0), " ".join(capsys.readouterr().out.split())
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "missed"),
+    [('"p95_ms < 9999", "again: requests > 5"', 0), ('"p95_ms < 9999", "p50_ms < 1"', 1)],
+)
+def test_thresholds_decide_the_exit_code_and_the_figures_are_written(
+    thresholds: str, missed: int, command: Callable[..., tuple[int, str]], tmp_path: Path
+) -> None:
+    files = [tmp_path / "out.json", tmp_path / "out.html"]
+    code, said = command("--json", str(files[0]), "--html", str(files[1]), thresholds=thresholds)
+    found: dict[str, Any] = json.loads(files[0].read_text())
+    void = bool(found["generator"]["void_reason"])  # where others keep the machine busy
+    assert code == (1 if missed or void else 0)
+    assert [t["holds"] for t in found["thresholds"]].count(False) == missed
+    assert ("threshold missed: p50_ms < 1" in said) == bool(missed)
+    assert found["total"]["requests"] == found["total"]["good"] == 20
+    assert [step["name"] for step in found["steps"]] == ["ask <b>", "again"]
+    page = files[1].read_text()
+    assert "ask &amp; answer" in page
+    assert "ask &lt;b&gt;" in page
+    assert "<b>" not in page
+    assert 'http-equiv="Content-Security-Policy"' in page
+
+
+@pytest.mark.parametrize(
+    ("arguments", "target", "named"),
+    [
+        ([], "http://192.0.2.1", "192.0.2.1 is not this machine"),
+        ([], "https://127.0.0.1", "https is not supported"),
+        ([], "nowhere", "must be like http://host:port"),
+        (["--data", "rows"], "", "write it as name=FILE.csv"),
+        (["--data", "rows=x.csv"], "", "no such feeder"),
+        (["--json", "/nowhere/x.json"], "", "there is no folder"),
+    ],
+)
+def test_a_mistake_is_one_line_and_nothing_is_sent(
+    arguments: list[str], target: str, named: str,
+    command: Callable[..., tuple[int, str]], server: Server,
+) -> None:  # fmt: skip
+    before = len(server.asked)
+    code, said = command(*arguments, target=target)
+    assert code == 2
+    assert named in said
+    assert "Traceback" not in said
+    assert len(server.asked) == before
+
+
+def test_a_bad_threshold_is_a_mistake_and_not_a_missed_one(
+    command: Callable[..., tuple[int, str]],
+) -> None:
+    code, said = command(thresholds='"p95 < 1"')
+    assert code == 2
+    assert "line 5, thresholds" in said
+
+
+def test_ctrl_c_prints_what_was_measured_so_far(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "s.toml").write_text(SCENARIO.format(duration_s=60, thresholds=""))
+    before = len(server.asked)
+    process = subprocess.Popen(
+        [str(Path(sys.executable).with_name("perflab")), "load", str(tmp_path / "s.toml"),
+         "--target", f"http://127.0.0.1:{server.port}", "--json", str(tmp_path / "out.json")],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 20
+    while len(server.asked) < before + 10 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "stopped after" in said
+    assert "Traceback" not in said
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert found["ended"] == "interrupted"
+    assert found["total"]["good"] >= 5
