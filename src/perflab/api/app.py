@@ -12,6 +12,7 @@ from starlette.routing import Router
 
 from perflab.api.account import Account
 from perflab.api.authentication import AuthenticationMiddleware
+from perflab.api.batch import Batches
 from perflab.api.channels import Channels
 from perflab.api.credentials import create_table
 from perflab.api.cursors import Cursors
@@ -30,6 +31,7 @@ from perflab.api.routing import nothing_there
 from perflab.api.sessions import Sessions
 from perflab.api.settings import ApiSettings
 from perflab.api.tasks import Tasks
+from perflab.asgi import Receive, Scope, Send
 from perflab.cache import MemoryTier, RedisTier, RedisUnavailable, TieredCache
 from perflab.cache.shared import Purger
 from perflab.database.pool import Connection, DatabaseUnavailable, Pool, PoolTimeout
@@ -88,6 +90,10 @@ def create_app(settings: ApiSettings, *, clock: Clock, beyond: Sequence[Purger] 
     variants = MemoryVariants()
     responder = Responder(() if "compression" in without else None, store=variants)
     registry = _registry(parts, responder, variants)
+
+    async def through_all(scope: Scope, receive: Receive, send: Send) -> None:
+        await app(scope, receive, send)
+
     rooms = (
         Account(parts, sessions, passwords),
         Tasks(parts),
@@ -97,11 +103,12 @@ def create_app(settings: ApiSettings, *, clock: Clock, beyond: Sequence[Purger] 
         Analytics(parts),
         Public(parts),
         Channels(parts.channels),
+        Batches(parts, through_all),
         Operations(parts, registry),
     )
     limits = Middleware(RateLimitMiddleware, limiter=parts.limiter, charges=charges(settings))
     # the router itself: Starlette's application is it with two more layers, both for errors
-    return Router(
+    app = Router(
         [route for room in rooms for route in room.routes()],
         middleware=[
             Middleware(ProblemsMiddleware),
@@ -114,6 +121,7 @@ def create_app(settings: ApiSettings, *, clock: Clock, beyond: Sequence[Purger] 
         redirect_slashes=False,
         lifespan=_lifespan(parts, passwords),
     )
+    return app
 
 
 def _registry(parts: Parts, responder: Responder, variants: MemoryVariants) -> MetricsRegistry:
