@@ -49,7 +49,7 @@ class Stat:
 def stat(pid: int) -> Stat | None:
     """What the kernel says about a process, or None where there is none (or no ``/proc``)."""
     try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:  # noqa: PTH123 - pathlib would double the start-up time
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
             return Stat(file.read())
     except (OSError, ValueError):
         return None
@@ -105,7 +105,7 @@ def inhabitants(folder: str, names: frozenset[str] = SERVER_NAMES) -> dict[int, 
         return found
     others: dict[int, Stat] = {}
     redis = _pid_in(f"{folder}/redis/pid")
-    for entry in os.listdir("/proc"):  # noqa: PTH208 - pathlib would double the start-up time
+    for entry in os.listdir("/proc"):
         if not entry.isdigit() or int(entry) == os.getpid():
             continue
         pid = int(entry)
@@ -122,13 +122,13 @@ def inhabitants(folder: str, names: frozenset[str] = SERVER_NAMES) -> dict[int, 
 
 def _mentions(pid: int, folder: str) -> bool:
     try:
-        with open(f"/proc/{pid}/cmdline", "rb") as file:  # noqa: PTH123 - as above
-            if os.path.basename(folder).encode() in file.read():  # noqa: PTH119 - as above
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            if os.path.basename(folder).encode() in file.read():
                 return True
     except OSError:
         return False
     try:
-        place = os.readlink(f"/proc/{pid}/cwd")  # noqa: PTH115 - as above
+        place = os.readlink(f"/proc/{pid}/cwd")
     except OSError:
         return False
     return place == folder or place.startswith(folder + "/")
@@ -148,7 +148,7 @@ def _is_worker(seen: Stat, folder: str) -> bool:
 
 def _pid_in(path: str) -> int:
     try:
-        with open(path, encoding="ascii") as file:  # noqa: PTH123 - as above
+        with open(path, encoding="ascii") as file:
             return int(file.readline())
     except (OSError, ValueError):
         return 0
@@ -228,7 +228,7 @@ def _clear_elsewhere(folder: str) -> list[subprocess.Popen[bytes]]:
     In processes of their own, since that takes drivers; in none where there is nothing to remove.
     """
     try:
-        names = os.listdir(folder)  # noqa: PTH208 - as above
+        names = os.listdir(folder)
     except OSError:
         return []
     modules = [
@@ -240,9 +240,9 @@ def _clear_elsewhere(folder: str) -> list[subprocess.Popen[bytes]]:
         return []
     import subprocess  # not needed while on watch, and slow to import
 
-    place = os.path.abspath(__file__)  # noqa: PTH100 - as above
+    place = os.path.abspath(__file__)
     for _ in range(3):
-        place = os.path.dirname(place)  # noqa: PTH120 - as above
+        place = os.path.dirname(place)
     helpers = []
     for module in modules:
         try:
@@ -262,8 +262,8 @@ def _clear_elsewhere(folder: str) -> list[subprocess.Popen[bytes]]:
 def machine() -> str:
     """This boot and this process-id namespace: only within both does a process id mean anything."""
     try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:  # noqa: PTH123 - as above
-            return f"{file.read().strip()} {os.readlink('/proc/self/ns/pid')}"  # noqa: PTH115 - as above
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return f"{file.read().strip()} {os.readlink('/proc/self/ns/pid')}"
     except OSError:
         return "unknown"
 
@@ -288,8 +288,8 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     try:
-        os.mkdir(folder, 0o700)  # noqa: PTH102 - as above
-        with open(f"{folder}/machine", "w", encoding="ascii") as file:  # noqa: PTH123 - as above
+        os.mkdir(folder, 0o700)
+        with open(f"{folder}/machine", "w", encoding="ascii") as file:
             file.write(machine())
     except OSError as error:
         os.write(1, str(error.strerror).encode())

@@ -52,13 +52,13 @@ def stored(folder: Path) -> Iterator[str]:
     for place, _folders, files in os.walk(folder):
         for name in files:
             if _NAME.fullmatch(name):
-                yield os.path.join(place, name)  # noqa: PTH118 - thousands at a time
+                yield os.path.join(place, name)
 
 
 def read(path: str) -> StoredFile | None:
     """What the head of a stored response tells; None if it is gone, or no such file."""
     try:
-        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - as above
+        with open(path, "rb", buffering=0) as file:
             head = file.read(_USUAL_HEAD_BYTES)
             if b"\r\n\r\n" not in head:
                 head += file.read(_LONGEST_HEAD_BYTES - len(head))
@@ -77,7 +77,7 @@ def read(path: str) -> StoredFile | None:
 def remove(path: str | Path) -> bool:
     """Drop a stored response; whether it was there. An OSError if it cannot be dropped."""
     try:
-        os.unlink(path)  # noqa: PTH108 - as above
+        os.unlink(path)
     except (FileNotFoundError, NotADirectoryError):
         return False
     return True

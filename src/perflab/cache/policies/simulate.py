@@ -118,7 +118,7 @@ class _Cache(ABC):
         expires_at, ttl_s, touch = self._expires_at, self._ttl_s, self.touch
         clock: Iterator[float] = repeat(0.0) if times is None else iter(times)
         hits = 0
-        for key, now in zip(keys, clock):  # noqa: B905 - the clock may run for ever
+        for key, now in zip(keys, clock, strict=False):  # the clock may run for ever
             until = expires_at.get(key)
             if until is None:
                 expires_at[key] = now + ttl_s
@@ -258,7 +258,7 @@ class _SieveCache:
         # An expired entry keeps its place, as in the other policies.
         keep_s = 0.0 if ttl_s == math.inf else math.inf
         clock: Iterator[float] = repeat(0.0) if times is None else iter(times)
-        for key, self._now in zip(keys, clock):  # noqa: B905 - the clock may run for ever
+        for key, self._now in zip(keys, clock, strict=False):  # the clock may run for ever
             if get(key) is None:
                 put(key, True, ttl_s, keep_s=keep_s)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -43,9 +44,9 @@ def measure_compression(rows: Sequence[Any], repetitions: int = _REPETITIONS) ->
         data = plain.encode(entry)
         costs: dict[str, list[float]] = {method: [] for method in METHODS}
         for _ in range(repetitions):
-            base_s = median_s(lambda entry=entry: plain.decode(plain.encode(entry)))  # type: ignore[misc]
+            base_s = median_s(partial(_there_and_back, plain, entry))
             for method, codec in codecs.items():
-                both_s = median_s(lambda e=entry, c=codec: c.decode(c.encode(e)))  # type: ignore[misc]
+                both_s = median_s(partial(_there_and_back, codec, entry))
                 costs[method].append(1e6 * (both_s - base_s))
         for method, codec in codecs.items():
             packed = len(codec.encode(entry))
@@ -76,6 +77,10 @@ def break_even(compression: pd.DataFrame, methods: Sequence[str] = METHODS) -> p
             row[method] = int(part["bytes"].iloc[first]) if first < len(part) else None
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _there_and_back(codec: Codec, entry: Entry) -> Entry:
+    return codec.decode(codec.encode(entry))
 
 
 def _entry(rows: Sequence[Any], size: int) -> Entry:
