@@ -86,7 +86,10 @@ def test_state_goes_when_it_is_at_rest(url: str, direct: Any, name: str) -> None
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("foreign", [b"", b"something else", b"nan", b"1 2 3 4", b"\xff" * 16])
+@pytest.mark.parametrize(
+    "foreign",
+    [b"", b"something else", b"nan", b"1 2 3 4", b"\xff" * 16, b"%016d" % (NOW * US) + b"x" * 64],
+)
 def test_what_is_not_ours_under_a_key_counts_as_nothing_or_full(
     url: str, direct: Any, name: str, foreign: bytes
 ) -> None:

@@ -1,24 +1,29 @@
 -- Exact sliding log: the time of every admitted unit, newest first, 16 digits each.
 local log = {}
 local WIDTH = 16
+local match = string.match
 
+-- Nil where there is nothing, or what is not ours. Only what is read is looked at: to check a whole
+-- log would cost more than everything else.
 local function stamp(text, index)
-  return tonumber(sub(text, index * WIDTH + 1, (index + 1) * WIDTH))
+  return tonumber(match(sub(text, index * WIDTH + 1, (index + 1) * WIDTH), '^%d+$'))
 end
 
 function log.read(state, text, policy, now)
   local limit, period = policy[2], policy[3]
-  if not text or #text % WIDTH ~= 0 or string.find(text, '%D') then
-    text = '' -- nothing there, or not ours
+  local at, newest = now, nil
+  if text and #text % WIDTH == 0 then
+    newest = stamp(text, 0)
   end
-  local at = now
-  if text ~= '' and stamp(text, 0) > at then
-    at = stamp(text, 0) -- the clock was set back: times of one key never go backwards
+  if not newest then
+    text = '' -- nothing there, or not ours
+  elseif newest > at then
+    at = newest -- the clock was set back: times of one key never go backwards
   end
   local alive, dead = 0, #text / WIDTH -- the first dead one is at an index in this range
   while alive < dead do
     local middle = floor((alive + dead) / 2)
-    if stamp(text, middle) > at - period then
+    if (stamp(text, middle) or 0) > at - period then
       alive = middle + 1
     else
       dead = middle
@@ -37,7 +42,7 @@ function log.wait(state, cost)
   if state.alive + cost <= state.size then
     return 0
   end
-  return stamp(state.text, state.size - cost) + state.period - state.now
+  return (stamp(state.text, state.size - cost) or state.at) + state.period - state.now
 end
 
 function log.take(state, cost)
