@@ -59,6 +59,11 @@ class Reading:
         """Answers a second."""
         return self.samples.throughput_per_s
 
+    @property
+    def void(self) -> str:
+        """Why the load says nothing of the server, in brief; empty where it does."""
+        return self.samples.void_reason.partition(" (")[0]
+
     def cpu_us(self, who: str = SERVER) -> float:
         """CPU time an answer, in microseconds."""
         return 1e6 * self.cpu_s[who] / max(1, int(np.count_nonzero(self.samples.answered)))

@@ -27,7 +27,7 @@ CACHED: Final = "in the cache"
 FRESH: Final = "first visit"
 LEAST_KNOWN: Final = 24
 """People whose answers are in the caches from the start."""
-VISITS_EACH: Final = 4
+VISITS_EACH: Final = 2
 """How often one of them is asked about the same at most, give or take: the dashboard's quota is ten
 a minute."""
 

@@ -64,8 +64,8 @@ class Load:
 
     @property
     def void(self) -> str:
-        """Why it says nothing of the server; empty where it does."""
-        return self.reading.samples.void_reason
+        """Why it says nothing of the server, in brief; empty where it does."""
+        return self.reading.void
 
     @property
     def outran(self) -> bool:

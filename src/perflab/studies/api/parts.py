@@ -65,7 +65,7 @@ class Part:
 
 def parts(served: Mapping[str, Served], people: Sequence[Person]) -> tuple[Part, ...]:
     """The single parts."""
-    return (
+    found = [
         _between("cache", NO_CACHE, FULL, _READS, AGAIN),
         Part(
             label="compression",
@@ -75,9 +75,17 @@ def parts(served: Mapping[str, Served], people: Sequence[Person]) -> tuple[Part,
         ),
         _revalidation(served, people),
         _between("connection pool", NO_POOL, NO_CACHE, _reading("/users/me", PAGE), NO_CACHE),
-        _batching(),
         _between("limiter", NO_LIMITER, FULL, _reading("/users/me", PAGE), AGAIN),
-    )
+    ]
+    if offers(served[FULL], people[0], "/batch"):
+        found.append(_batching())
+    return tuple(found)
+
+
+def offers(served: Served, person: Person, path: str) -> bool:
+    """Whether the API takes POST there."""
+    with Caller(served.port) as caller:
+        return caller.ask(signed(person, "POST", path, {})).status not in (404, 405)
 
 
 def everything() -> Part:

@@ -17,6 +17,7 @@ from perflab.ratelimit import DEFAULT_POLICIES, Policy
 from perflab.services import Redis
 from perflab.studies.api.caller import Caller
 from perflab.studies.api.ceiling import Served
+from perflab.studies.api.parts import offers
 from perflab.studies.api.site import Person, Site, StudyError
 from perflab.studies.api.traffic import signed
 from perflab.studies.limits.admission import boundary_burst_us, most_within
@@ -55,9 +56,10 @@ def count_promises(site: Site, full: Served, uncached: Served) -> Counts:
     }
     counts: dict[str, float] = {
         "api.compression.threshold": float(smallest_compressed(full, site.people[0])),
-        "api.batch.concurrency": float(most_at_once(site, uncached, site.people[0])),
         **{f"api.{claim}.quota": float(granted[name]) for claim, name in _QUOTAS.items()},
     }
+    if offers(uncached, site.people[0], "/batch"):
+        counts["api.batch.concurrency"] = float(most_at_once(site, uncached, site.people[0]))
     return Counts(counts, granted, DEFAULT_POLICIES)
 
 

@@ -21,7 +21,7 @@ from perflab.studies.api.traffic import signed
 from perflab.studies.cache.compression import median_s
 from perflab.studies.frames import triple
 
-SIZES: Final = (256, 512, 1_024, 1_536, 2_048, 4_096, 8_192, 32_768)
+SIZES: Final = (300, 600, 1_024, 1_536, 2_048, 4_096, 8_192, 32_768)
 """Bytes of a body, roughly: as many whole tasks as fit."""
 PROMISED: Final = 1_024
 SEGMENT: Final = 1_448
@@ -40,8 +40,7 @@ def measure_threshold(served: Served, people: Sequence[Person]) -> pd.DataFrame:
     tasks, head_bytes = _tasks(served, people)
     codings = {coding.name: coding for coding in installed_codings()}
     found = []
-    for size in SIZES:
-        body = _body(tasks, size)
+    for body in dict.fromkeys(_body(tasks, size) for size in SIZES):
         for name, coding in codings.items():
             packed = len(coding.compress(body))
             costs_us = _costs_us(coding, body)

@@ -65,8 +65,7 @@ class Crowd:
     @property
     def void(self) -> str:
         """Why the figures say nothing of the server; empty where they do."""
-        reasons = (reading.samples.void_reason for reading in self.readings)
-        return next((reason for reason in reasons if reason), "")
+        return next((reading.void for reading in self.readings if reading.void), "")
 
     def quantile_ms(self, q: float) -> Estimate:
         """A percentile of the latency from the schedule, over the repetitions."""

@@ -58,7 +58,7 @@ def judge_rows(
                     capacity(row.by_mean),
                     n=len(row.searched),
                     claim=claims.get(rps),
-                    saturated=not row.by_mean.lower and bool(row.void),
+                    saturated=_unknown(row.by_mean, claims.get(rps).target),
                     warnings=[*told, _SEARCHED],
                 )
             )
@@ -69,6 +69,11 @@ _SEARCHED: Final = (
     "the interval is the bracket of a search: the average kept the promise at its lower end and"
     " did not at its upper end"
 )
+
+
+def _unknown(found: Bracket[Load], target: float) -> bool:
+    """Whether the generator, not the server, ended the search before it came to the target."""
+    return found.failed is not None and bool(found.failed.void) and found.lower < target
 
 
 def capacity(found: Bracket[Load]) -> Estimate:

@@ -1,0 +1,1 @@
+"""Tables and plots of the API study: results in, something to look at out."""
