@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from perflab.measure.claims import Claims
 from perflab.measure.results import Result
+from perflab.report import plots
+from perflab.report.not_run import NotRun
 from perflab.report.tables import Column, Table, build
 from perflab.studies.frames import triple
 
@@ -20,6 +23,12 @@ JUDGED = (
     Column("reason", "reason"),
 )
 """How promised beside measured is shown."""
+_FRAME = [
+    *("claim", "what", "promise", "claimed", "measured", "measured_lo", "measured_hi"),
+    *("unit", "verdict", "reason"),
+]
+_LABEL = 30
+"""Characters of a plot's label; a claim that is a whole sentence is named by its id."""
 
 
 def claimed_table(claims: Claims, notebook: str) -> Table:
@@ -59,4 +68,44 @@ def judged_frame(results: Sequence[Result], claims: Claims, ids: Sequence[str]) 
                 "reason": result.verdict.reason if result and result.verdict and judged else "",
             }
         )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=_FRAME)
+
+
+def plan_view(frame: pd.DataFrame, title: str, subtitle: str = "") -> Table | NotRun:
+    """A table of the plan, as ``judged_frame`` gives it."""
+    if frame.empty:
+        return NotRun(title, "the claims file has no such table")
+    return build(frame, JUDGED, title=title, subtitle=subtitle)
+
+
+def verdict_view(frame: pd.DataFrame, about: str) -> Table | NotRun:
+    """Every claim of a notebook, as ``judged_frame`` gives it."""
+    if frame.empty:
+        return NotRun("verdicts", f"no claim about {about} is judged here")
+    return build(frame, [Column("claim", "claim"), *JUDGED], title="Every claim judged here")
+
+
+def promise_plot(frame: pd.DataFrame, what: str, held: str, x_label: str) -> Figure | NotRun:
+    """Measured beside promised: rows of ``judged_frame`` with one unit.
+
+    ``what`` names the figures in the title, "hit ratios", and ``held`` says what the promise is,
+    "are met"; ``x_label`` has the unit.
+    """
+    judged = frame.dropna(subset=["measured"]) if len(frame) else frame
+    if judged.empty:
+        return NotRun(f"{what} promised and measured", f"none of the promised {what} was measured")
+    met = int((judged["verdict"] == "met").sum())
+    return plots.verdicts(
+        pd.DataFrame(
+            {
+                "label": judged["what"].where(judged["what"].str.len() <= _LABEL, judged["claim"]),
+                "estimate": judged["measured"],
+                "lo": judged["measured_lo"],
+                "hi": judged["measured_hi"],
+                "claimed": judged["claimed"],
+                "verdict": judged["verdict"],
+            }
+        ),
+        title=f"{met} of {len(judged)} promised {what} {held}",
+        x=x_label,
+    )

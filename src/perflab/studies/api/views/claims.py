@@ -9,56 +9,32 @@ from matplotlib.figure import Figure
 
 from perflab.measure.claims import Claims
 from perflab.measure.results import Result
-from perflab.report import plots
 from perflab.report.not_run import NotRun
 from perflab.report.tables import Column, Table, build
 from perflab.studies.api import verdicts
 from perflab.studies.api.promises import Counts
-from perflab.studies.promised import JUDGED
+from perflab.studies.promised import plan_view, promise_plot, verdict_view
 
 
 def plan_table(results: Sequence[Result], claims: Claims) -> Table | NotRun:
     """The plan's table of endpoints."""
-    frame = verdicts.plan_frame(results, claims)
-    if frame.empty:
-        return NotRun("the plan's table of endpoints", "the claims file has no such table")
-    return build(
-        frame,
-        JUDGED,
-        title="API performance benchmarks: claimed and measured",
-        subtitle="Averages with 95 % intervals; capacities with the bracket of their search.",
+    return plan_view(
+        verdicts.plan_frame(results, claims),
+        "API performance benchmarks: claimed and measured",
+        "Averages with 95 % intervals; capacities with the bracket of their search.",
     )
 
 
 def verdict_table(results: Sequence[Result], claims: Claims) -> Table | NotRun:
     """Every claim of the notebook."""
-    frame = verdicts.verdict_frame(results, claims)
-    if frame.empty:
-        return NotRun("verdicts", "no claim about the API is judged here")
-    return build(frame, [Column("claim", "claim"), *JUDGED], title="Every claim judged here")
+    return verdict_view(verdicts.verdict_frame(results, claims), "the API")
 
 
 def latency_plot(results: Sequence[Result], claims: Claims) -> Figure | NotRun:
     """Measured averages beside the promised ones."""
     frame = verdicts.plan_frame(results, claims)
-    judged = frame[(frame["unit"] == "ms")].dropna(subset=["measured"])
-    if judged.empty:
-        return NotRun("averages promised and measured", "no promised average was measured")
-    held = int((judged["verdict"] == "met").sum())
-    return plots.verdicts(
-        pd.DataFrame(
-            {
-                "label": judged["what"],
-                "estimate": judged["measured"],
-                "lo": judged["measured_lo"],
-                "hi": judged["measured_hi"],
-                "claimed": judged["claimed"],
-                "verdict": judged["verdict"],
-            }
-        ),
-        title=f"{held} of {len(judged)} promised averages are met at the promised rate",
-        x="average latency (ms)",
-    )
+    averages = frame[frame["unit"] == "ms"]
+    return promise_plot(averages, "averages", "hold at the promised rate", "average latency (ms)")
 
 
 def quotas_table(counts: Counts) -> Table:
