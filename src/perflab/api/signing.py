@@ -27,8 +27,7 @@ class Signer:
 
         ``context`` is signed too but not carried: whoever opens it must know it.
         """
-        mac = self._mac(payload, context)
-        return base64.urlsafe_b64encode(mac + payload).rstrip(b"=").decode()
+        return _spelled(self._mac(payload, context) + payload)
 
     def open(self, text: str, context: bytes = b"") -> bytes | None:
         """The payload; None where this signer did not sign exactly this text in this context."""
@@ -40,8 +39,12 @@ class Signer:
         if not hmac.compare_digest(mac, self._mac(payload, context)):
             return None
         # base64 has spare bits: only one spelling is the one that was handed out
-        return payload if self.sign(payload, context) == text else None
+        return payload if _spelled(raw) == text else None
 
     def _mac(self, payload: bytes, context: bytes) -> bytes:
         told = len(context).to_bytes(4, "big") + context + payload
         return hmac.digest(self._key, told, hashlib.sha256)[:_MAC_BYTES]
+
+
+def _spelled(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()

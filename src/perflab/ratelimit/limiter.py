@@ -168,7 +168,7 @@ class RateLimiter:
         parts = tuple(self._part(*charge) for charge in charges)
         if not parts:
             raise RateLimitError("nothing to check: charges is empty")
-        if len({part.key for part in parts}) < len(parts):
+        if len(parts) > 1 and len({part.key for part in parts}) < len(parts):
             raise RateLimitError("a policy is charged twice for one subject; add up the costs")
         return await self._decide(parts, now)
 
@@ -248,9 +248,9 @@ class RateLimiter:
                 return remembered
         if shared.circuit.is_open:
             return self._outage(parts, now_us)
-        slots = [slot(part.key) for part in parts] if shared.cluster and len(parts) > 1 else ()
         found: Sequence[int] | None
-        if len(set(slots)) > 1:
+        slots = [slot(part.key) for part in parts] if shared.cluster and len(parts) > 1 else ()
+        if slots and len(set(slots)) > 1:
             found = await self._across(shared, parts, slots, now_us)
         else:
             found = await shared.ask(Check(parts, now_us))
@@ -307,6 +307,8 @@ class RateLimiter:
 
     def _remembered(self, parts: tuple[Part, ...], now: float) -> Decision | None:
         """The denial that this process remembers of any of the parts."""
+        if not self._denied:
+            return None
         quotas: list[Quota] = []
         for part in parts:
             quota = self._denied.find(part.key, part.cost, now)

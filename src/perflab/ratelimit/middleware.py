@@ -65,22 +65,29 @@ def by_path(
             raise RateLimitError(f"the path {path!r} must begin with a slash")
     listed = sorted(
         (
-            (path.rstrip("/"), (names,) if isinstance(names, str) else tuple(names))
+            (
+                path.rstrip("/"),
+                path.rstrip("/") + "/",
+                (names,) if isinstance(names, str) else tuple(names),
+            )
             for path, names in rules.items()
         ),
         key=lambda rule: -len(rule[0]),
     )
 
-    def charges(scope: Scope) -> Sequence[Charge]:
-        path = scope["path"]
-        for prefix, names in listed:
-            if path == prefix or path.startswith(prefix + "/"):
-                if not names:
-                    return ()
-                subject = who(scope)
-                units = 1 if cost is None else cost(scope)
-                return [Charge(name, subject, units) for name in names]
+    def policies_of(path: str) -> tuple[str, ...]:
+        for exactly, below, names in listed:
+            if path == exactly or path.startswith(below):
+                return names
         return ()
+
+    def charges(scope: Scope) -> Sequence[Charge]:
+        names = policies_of(scope["path"])
+        if not names:
+            return ()
+        subject = who(scope)
+        units = 1 if cost is None else cost(scope)
+        return [Charge(name, subject, units) for name in names]
 
     return charges
 

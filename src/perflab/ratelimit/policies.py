@@ -35,7 +35,7 @@ _EXACT: Final = 2**53
 _Problem = tuple[str, str]
 
 
-class Policy(msgspec.Struct, frozen=True, kw_only=True):
+class Policy(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
     """A quota: ``limit`` units of cost in ``period_s`` seconds for each subject.
 
     The worst that each algorithm admits in any window of one period (half-open, so that two
