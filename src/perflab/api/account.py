@@ -16,13 +16,13 @@ from perflab.api.bodies import Line, encode, json_response
 from perflab.api.parts import Parts
 from perflab.api.passwords import Passwords
 from perflab.api.problems import Problem
-from perflab.api.reading import AS_SENT, Reads
+from perflab.api.reading import Reads, as_sent
 from perflab.api.routing import Operation, Resource, resource
 from perflab.api.sessions import Sessions
 from perflab.cache import USER_PROFILE
 from perflab.database.pool import Connection
 
-PROFILE: Final = msgspec.structs.replace(USER_PROFILE, codec=AS_SENT)
+PROFILE: Final = as_sent(USER_PROFILE)
 
 
 class Login(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
 
 from starlette.middleware import Middleware
-from starlette.routing import Router
 
 from perflab.api.account import Account
 from perflab.api.authentication import AuthenticationMiddleware
@@ -27,7 +26,7 @@ from perflab.api.passwords import Passwords
 from perflab.api.problems import ProblemsMiddleware
 from perflab.api.public import Public
 from perflab.api.responses import MemoryVariants, Responder, ResponsesMiddleware
-from perflab.api.routing import nothing_there
+from perflab.api.routing import Paths
 from perflab.api.sessions import Sessions
 from perflab.api.settings import ApiSettings
 from perflab.api.tasks import Tasks
@@ -46,7 +45,7 @@ _MEMORY_ENTRIES: Final = 20_000
 _MEMORY_BYTES: Final = 64 * 2**20
 
 
-def create_app(settings: ApiSettings, *, clock: Clock, beyond: Sequence[Purger] = ()) -> Router:
+def create_app(settings: ApiSettings, *, clock: Clock, beyond: Sequence[Purger] = ()) -> Paths:
     """The application; its lifespan opens what it uses and closes it again.
 
     An instance belongs to one event loop and one lifespan. From the outside in: errors,
@@ -107,8 +106,8 @@ def create_app(settings: ApiSettings, *, clock: Clock, beyond: Sequence[Purger] 
         Operations(parts, registry),
     )
     limits = Middleware(RateLimitMiddleware, limiter=parts.limiter, charges=charges(settings))
-    # the router itself: Starlette's application is it with two more layers, both for errors
-    app = Router(
+    # no Starlette around it, which would add two layers, both for errors
+    app = Paths(
         [route for room in rooms for route in room.routes()],
         middleware=[
             Middleware(ProblemsMiddleware),
@@ -117,8 +116,6 @@ def create_app(settings: ApiSettings, *, clock: Clock, beyond: Sequence[Purger] 
             *(() if "limiter" in without else (limits,)),
             Middleware(ResponsesMiddleware, responder=responder),
         ],
-        default=nothing_there,
-        redirect_slashes=False,
         lifespan=_lifespan(parts, passwords),
     )
     return app

@@ -12,13 +12,13 @@ from starlette.responses import Response
 from perflab.api.authentication import signed_in
 from perflab.api.invalidation import dashboard_tag
 from perflab.api.parts import Parts
-from perflab.api.reading import AS_SENT, Reads
+from perflab.api.reading import Reads, as_sent
 from perflab.api.routing import Operation, Resource, resource
 from perflab.cache import ANALYTICS
 from perflab.database.pool import Connection
 from perflab.schema.queries import find_query
 
-DASHBOARD: Final = msgspec.structs.replace(ANALYTICS, codec=AS_SENT)
+DASHBOARD: Final = as_sent(ANALYTICS)
 DAYS: Final = 30
 
 _ACTIVITY: Final = find_query("user_activity").sql.encode()

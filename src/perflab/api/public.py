@@ -11,14 +11,14 @@ from starlette.responses import Response
 
 from perflab.api.invalidation import CHECK_INS, PUBLIC_DAYS
 from perflab.api.parts import Parts
-from perflab.api.reading import AS_SENT, Reads
+from perflab.api.reading import Reads, as_sent
 from perflab.api.routing import Operation, Resource, resource
 from perflab.cache import PUBLIC_CONTENT
 from perflab.cache.edge import cache_tag
 from perflab.database.pool import Connection
 from perflab.schema.queries import find_query
 
-PUBLIC: Final = msgspec.structs.replace(PUBLIC_CONTENT, codec=AS_SENT)
+PUBLIC: Final = as_sent(PUBLIC_CONTENT)
 TAGS: Final = ("public:stats", "users", CHECK_INS)
 """What writes users or check-ins purges the tag of the table; one call reaches the edge too."""
 BROWSER_S: Final = 60
@@ -66,7 +66,7 @@ class Public:
         response = await self._reads.one(
             "public:stats", lambda conn: _read(conn, since), policy=PUBLIC, tags=TAGS
         )
-        if request.query_params:
+        if request.scope["query_string"]:
             # each query string would be an entry of its own at the edge
             response.headers["cache-control"] = "no-store"
             return response

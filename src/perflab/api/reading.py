@@ -18,8 +18,18 @@ from perflab.database.pool import Connection
 
 R = TypeVar("R")
 
-AS_SENT: Final = Codec(bytes, compression=None)
-OWN_ROWS: Final[CachePolicy] = msgspec.structs.replace(ACTIVE_TASKS, codec=AS_SENT)
+OWN_COPY_S: Final = 5.0
+"""How long a process answers out of its own memory: every write tells all processes, and one that
+loses the channel drops its copies, so this bounds what a message lost on the way can do."""
+
+
+def as_sent(policy: CachePolicy) -> CachePolicy:
+    """The policy for bodies as they are sent."""
+    codec = Codec(bytes, compression=None)
+    return msgspec.structs.replace(policy, codec=codec, memory_ttl_s=OWN_COPY_S)
+
+
+OWN_ROWS: Final = as_sent(ACTIVE_TASKS)
 
 
 class Reads:

@@ -10,7 +10,7 @@ from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar, overload
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Route, Router
 
 from perflab.api.authentication import signed_in
 from perflab.api.problems import Problem, as_problem
@@ -151,8 +151,21 @@ class _Endpoint:
         return await handler(request)
 
 
-async def nothing_there(scope: Scope, receive: Receive, send: Send) -> None:
-    """What is answered for a path without a route."""
+class Paths(Router):
+    """Starlette's router, which looks for a path route by route, with a short cut for paths
+    without parameters."""
+
+    def __init__(self, routes: Sequence[Resource], **options: Any) -> None:
+        self._fixed = {route.path: route.app for route in routes if not route.param_convertors}
+        super().__init__(routes, redirect_slashes=False, default=_nothing_there, **options)
+
+    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer at a path."""
+        found = self._fixed.get(scope["path"]) if scope["type"] == "http" else None
+        await (found or super().app)(scope, receive, send)
+
+
+async def _nothing_there(scope: Scope, receive: Receive, send: Send) -> None:
     await Problem(404, "there is nothing at this path").response()(scope, receive, send)
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from perflab.api.parts import Parts
+from perflab.api.reading import OWN_COPY_S
 from perflab.api.signing import Signer
 from perflab.cache import ABSENT, CachePolicy, Codec
 from perflab.cache.sieve import Sieve
@@ -40,12 +41,12 @@ class NewSession(msgspec.Struct, frozen=True):
 SESSIONS: Final = CachePolicy(
     name="sessions",
     ttl_s=300.0,
-    memory_ttl_s=5.0,
+    memory_ttl_s=OWN_COPY_S,
     stale_if_error_s=60.0,
     codec=Codec(Session, compression=None),
 )
 """Five minutes, and a minute more while PostgreSQL is away. What ends a session early must purge
-its key; a process that the purge does not reach goes on for up to five seconds."""
+its key; a process that the purge does not reach goes on for up to OWN_COPY_S."""
 
 _FIND: Final = """
 SELECT id, user_id, extract(epoch FROM expires_at)::float8

@@ -270,7 +270,9 @@ def _is_candidate(start: Message) -> bool:
             if value.lower().startswith(b"text/event-stream"):
                 return False
         elif lower in _ITS_OWN or (
-            lower == b"cache-control" and "no-transform" in directives(value.decode("latin-1"))
+            lower == b"cache-control"
+            and b"no-transform" in value.lower()
+            and "no-transform" in directives(value.decode("latin-1"))
         ):
             return False
     return types == 1
