@@ -29,7 +29,7 @@ def _runs() -> Iterator[None]:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what cannot run here, and say why."""
-    missing = [name for name in RIVALS if find_spec(name) is None]
+    missing = [name for name, module in RIVALS.items() if find_spec(module) is None]
     if not missing:
         return
     reason = f"the extra `peers` is not installed (missing: {', '.join(missing)}); see `make peers`"

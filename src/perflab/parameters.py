@@ -17,8 +17,14 @@ from perflab.profiles import load_profile
 from perflab.schema.indexes import select_indexes
 from perflab.workload import check_claims, load_workload
 
-RIVALS = ("cachetools", "cashews", "theine")
-"""Libraries of the extra ``peers`` that 08_peers compares with."""
+RIVALS = {
+    "cachetools": "cachetools",
+    "cashews": "cashews",
+    "limits": "limits",
+    "theine": "theine",
+    "throttled-py": "throttled",
+}
+"""Libraries of the extra ``peers`` that 08_peers compares with, and the modules they are."""
 
 RungChoice = Literal["auto", "url", "docker", "embedded"]
 PlanCacheMode = Literal["auto", "force_custom_plan", "force_generic_plan"]
@@ -100,6 +106,10 @@ class CacheParameters(Common, frozen=True, forbid_unknown_fields=True, kw_only=T
             raise ParameterError(f"parameter trace={self.trace!r}: no such file")
 
 
+class ApiParameters(Common, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """04_api."""
+
+
 class PeersParameters(Common, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """08_peers."""
 
@@ -113,7 +123,7 @@ class PeersParameters(Common, frozen=True, forbid_unknown_fields=True, kw_only=T
     def verify(self) -> None:
         """The other libraries must be installed."""
         super().verify()
-        if missing := [name for name in RIVALS if find_spec(name) is None]:
+        if missing := [name for name, module in RIVALS.items() if find_spec(module) is None]:
             raise ParameterError(
                 f"08_peers compares with libraries that are not installed here:"
                 f" {', '.join(missing)}; `make peers` installs them and runs it"
@@ -132,6 +142,7 @@ class ScorecardParameters(Common, frozen=True, forbid_unknown_fields=True, kw_on
 NOTEBOOKS: Mapping[str, type[Common]] = {
     "01_database": DatabaseParameters,
     "03_cache": CacheParameters,
+    "04_api": ApiParameters,
     "08_peers": PeersParameters,
     "09_scorecard": ScorecardParameters,
 }

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from perflab.asgi import Message, Receive, Scope, Send
 from perflab.ratelimit import (
     Policy,
     RateLimiter,
@@ -18,7 +19,6 @@ from perflab.ratelimit import (
     by_path,
     client_address,
 )
-from perflab.ratelimit.middleware import Message, Receive, Scope, Send
 
 from .support import run
 

@@ -37,13 +37,13 @@ SMALL = Sizes(rounds=1, calls=1, seed=3)
 
 @pytest.fixture
 def rivals() -> None:
-    for name in RIVALS:
-        pytest.importorskip(name, reason="the extra `peers` is not installed")
+    for module in RIVALS.values():
+        pytest.importorskip(module, reason="the extra `peers` is not installed")
 
 
 def everything_answered(contest: Contest) -> bool:
     samples: Samples = contest.samples
-    return bool((samples.rows == contest.gets).all()) and len(samples) == 3
+    return bool((samples.rows == contest.requests).all()) and len(samples) == 3
 
 
 def test_the_value_has_the_size_that_it_claims() -> None:

@@ -57,13 +57,13 @@ def play(
         (one, two, three),
         lambda _rng: Draw(),
         SIZES,
-        gets=GETS,
+        requests=GETS,
         yardstick=yardstick,
         clock=lambda: now,
     )
 
 
-def test_a_contest_gives_microseconds_a_get_and_the_lead() -> None:
+def test_a_contest_gives_microseconds_a_request_and_the_lead() -> None:
     contest = play(0.006, 0.001)
     rival, ours, lead = contest.rival_us, contest.ours_us, contest.times_faster
     assert isinstance(rival, Interval)
@@ -79,7 +79,7 @@ def test_a_contest_gives_microseconds_a_get_and_the_lead() -> None:
 def test_a_side_that_leaves_a_get_unanswered_ends_the_contest(side: int) -> None:
     answered = [GETS] * 3
     answered[side] -= 1
-    with pytest.raises(ContestError, match=r"wrong answer to 60 of 600 gets"):
+    with pytest.raises(ContestError, match=r"wrong answer to 60 of 600 requests"):
         play(0.006, 0.001, answered=answered)
 
 

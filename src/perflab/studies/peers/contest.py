@@ -21,12 +21,12 @@ from perflab.progress import Step
 
 T = TypeVar("T")
 
-Get: TypeAlias = Callable[[int], Awaitable[bool]]
-"""Asks for the value of a number and says whether the right one came back."""
+Ask: TypeAlias = Callable[[int], Awaitable[bool]]
+"""Makes the request of a number and says whether it was answered rightly."""
 
 STATISTIC: Final[Statistic] = "median"
-"""A timed call is a batch of many gets; the median batch leaves out moments in which the machine
-was elsewhere."""
+"""A timed call is a batch of many requests; the median batch leaves out moments in which the
+machine was elsewhere."""
 
 
 class ContestError(PerflabError):
@@ -50,7 +50,7 @@ class Contest:
 
     work: str
     rival: str
-    gets: int
+    requests: int
     """Of one timed call."""
     samples: Samples
     comparison: Comparison
@@ -59,13 +59,13 @@ class Contest:
 
     @property
     def rival_us(self) -> Estimate:
-        """The rival's time for one get."""
-        return self._per_get(self.comparison.before.of(STATISTIC))
+        """The rival's time for one request."""
+        return self._per_request(self.comparison.before.of(STATISTIC))
 
     @property
     def ours_us(self) -> Estimate:
-        """Our time for one get."""
-        return self._per_get(self.comparison.after.of(STATISTIC))
+        """Our time for one request."""
+        return self._per_request(self.comparison.after.of(STATISTIC))
 
     @property
     def times_faster(self) -> Estimate:
@@ -77,9 +77,9 @@ class Contest:
         """Ours measured twice: the ratio that should be 1."""
         return self.comparison.aa.of(STATISTIC)
 
-    def _per_get(self, milliseconds: Estimate) -> Estimate:
+    def _per_request(self, milliseconds: Estimate) -> Estimate:
         if isinstance(milliseconds, Interval):
-            return milliseconds.scaled(1_000 / self.gets)
+            return milliseconds.scaled(1_000 / self.requests)
         return milliseconds
 
 
@@ -89,14 +89,14 @@ def hold(
     draw: Callable[[np.random.Generator], Draw],
     sizes: Sizes,
     *,
-    gets: int,
+    requests: int,
     step: Step | None = None,
     yardstick: bool = False,
     clock: Clock = time.perf_counter,
 ) -> Contest:
     """Time the rival, ours, and ours once more.
 
-    A call of an arm returns how many of its ``gets`` were answered with the right value; a
+    A call of an arm returns how many of its ``requests`` were answered rightly; a
     ContestError where that were not all, since a side that does less is no measure for the other.
     """
     rival, ours, again = arms
@@ -112,12 +112,13 @@ def hold(
     ).run(step)
     for number, arm in enumerate(arms):
         answered = samples.rows[samples.arm == number]
-        if (wrong := int((gets - answered).sum())) > 0:
+        if (wrong := int((requests - answered).sum())) > 0:
             raise ContestError(
                 f"{work}: {arm.name} gave no or a wrong answer to {wrong} of"
-                f" {gets * len(answered)} gets, so the times cannot be compared; run it again"
+                f" {requests * len(answered)} requests, so the times cannot be compared; run it"
+                " again"
             )
-    return Contest(work, rival.name, gets, samples, compare(samples), yardstick)
+    return Contest(work, rival.name, requests, samples, compare(samples), yardstick)
 
 
 def inverse(ratio: Estimate) -> Estimate:
@@ -164,16 +165,16 @@ def in_thread(work: Callable[[asyncio.Runner], T]) -> T:
         return thread.submit(run).result()
 
 
-async def concurrently(get: Callable[[int], Awaitable[bool]], plan: Sequence[Sequence[int]]) -> int:
+async def concurrently(ask: Ask, plan: Sequence[Sequence[int]]) -> int:
     """One caller for each list of numbers, each asking for its next when the last has answered.
 
-    Returns how many answers ``get`` called right.
+    Returns how many answers ``ask`` called right.
     """
 
     async def caller(numbers: Sequence[int]) -> int:
         right = 0
         for number in numbers:
-            right += await get(number)
+            right += await ask(number)
         return right
 
     return sum(await asyncio.gather(*(caller(numbers) for numbers in plan)))

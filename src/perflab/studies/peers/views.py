@@ -14,7 +14,7 @@ from perflab.studies.peers.contest import Contest
 
 
 def contest_frame(contests: Sequence[Contest]) -> pd.DataFrame:
-    """One row a contest: both sides' time for a get in microseconds, and the lead of ours."""
+    """One row a contest: both sides' time for a request in microseconds, and the lead of ours."""
     return pd.DataFrame(
         [
             {
@@ -25,7 +25,7 @@ def contest_frame(contests: Sequence[Contest]) -> pd.DataFrame:
                 **triple("times_faster", contest.times_faster),
                 **triple("aa", contest.aa),
                 "yardstick": contest.yardstick,
-                "gets": contest.comparison.n * contest.gets,
+                "requests": contest.comparison.n * contest.requests,
                 "blocks": contest.comparison.blocks,
             }
             for contest in contests
@@ -33,15 +33,17 @@ def contest_frame(contests: Sequence[Contest]) -> pd.DataFrame:
     )
 
 
-def contest_table(contests: Sequence[Contest], *, title: str, subtitle: str = "") -> Table:
-    """Every contest of a section."""
+def contest_table(
+    contests: Sequence[Contest], *, title: str, subtitle: str = "", one: str = "get"
+) -> Table:
+    """Every contest of a section; ``one`` is what a request is called there."""
     return build(
         contest_frame(contests),
         [
             Column("work", "work"),
             Column("rival", "against"),
-            Column("rival_us", "its µs a get", interval=True),
-            Column("ours_us", "our µs a get", interval=True),
+            Column("rival_us", f"its µs a {one}", interval=True),
+            Column("ours_us", f"our µs a {one}", interval=True),
             Column("times_faster", "times faster", 2, interval=True),
             Column("aa", "A/A ratio", 2, interval=True),
         ],

@@ -56,7 +56,7 @@ def measure_memory_hits(sizes: Sizes, step: Step | None = None) -> list[Contest]
             (_arm(name, ask), ours, again),
             draw,
             sizes,
-            gets=GETS,
+            requests=GETS,
             step=step,
             yardstick=name == FLOOR,
         )

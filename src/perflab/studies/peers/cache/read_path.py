@@ -16,7 +16,7 @@ from perflab.measure.experiment import Arm, Draw, Operation, Params
 from perflab.progress import Step
 from perflab.services import Redis as Server
 from perflab.studies.peers.cache.sides import Cashews, Ours, opened_cashews, opened_ours
-from perflab.studies.peers.contest import Contest, Get, Sizes, concurrently, hold, in_thread
+from perflab.studies.peers.contest import Ask, Contest, Sizes, concurrently, hold, in_thread
 
 CALLERS: Final = 50
 GETS_A_CALLER: Final = 10
@@ -123,11 +123,11 @@ class _Field:
         draw: Draws,
         *,
         rival: str = EARLY,
-        get: Get | None = None,
+        get: Ask | None = None,
         before_block: Prepare | None = None,
         before_call: Prepare | None = None,
     ) -> Contest:
-        def arm(name: str, side: Side, get: Get) -> Arm:
+        def arm(name: str, side: Side, get: Ask) -> Arm:
             def call(_operation: Operation, params: Params) -> int:
                 plan: Any = params["plan"]
                 return self._runner.run(concurrently(get, plan))
@@ -145,7 +145,7 @@ class _Field:
             arm("tiered cache", ours, ours.get),
             arm("tiered cache again", again, again.get),
         )
-        return hold(work, arms, draw, self._sizes, gets=GETS, step=self._step)
+        return hold(work, arms, draw, self._sizes, requests=GETS, step=self._step)
 
     def _warm(self, side: Side) -> Callable[[], None]:
         return lambda: self._ask(side, range(HOT))

@@ -74,7 +74,7 @@ def measure_concurrent_gets(
                     ),
                     draw,
                     sizes,
-                    gets=CALLERS * GETS_A_CALLER,
+                    requests=CALLERS * GETS_A_CALLER,
                     step=step,
                     yardstick=name == BY_HAND,
                 )

@@ -44,7 +44,7 @@ def measure_warm_get(server: Server, sizes: Sizes, step: Step | None = None) -> 
                 _arm(runner, "tiered cache", gets[0]),
                 _arm(runner, "tiered cache again", gets[1]),
             )
-            return hold(WORK, arms, draw, sizes, gets=GETS, step=step, yardstick=True)
+            return hold(WORK, arms, draw, sizes, requests=GETS, step=step, yardstick=True)
 
     return in_thread(work)
 
