@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -12,7 +15,15 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-console = Console(highlight=False)
+LOG_WIDTH = 120
+"""Columns of a log, where rich itself would take 80 and cut words; COLUMNS chooses another."""
+
+
+def _width() -> int | None:
+    return None if sys.stdout.isatty() or os.environ.get("COLUMNS") else LOG_WIDTH
+
+
+console = Console(highlight=False, width=_width())
 
 
 def progress_bars() -> Progress:
