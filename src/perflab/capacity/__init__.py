@@ -1,0 +1,1 @@
+"""From measured load to what can be said about more of it: scaling, queues, money, advice."""
