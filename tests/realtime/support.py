@@ -26,7 +26,8 @@ def run(scenario: Coroutine[Any, Any, T]) -> T:
             result = await scenario
         await asyncio.sleep(0)
         gc.collect(1)
-        assert asyncio.all_tasks() <= before, "a task was left behind"
+        left = asyncio.all_tasks() - before
+        assert not left, f"left behind: {left}"
         return result
 
     result = asyncio.run(watched())

@@ -12,7 +12,7 @@ Lane = Literal["critical", "normal"]
 LANES: Final[tuple[Lane, ...]] = get_args(Lane)
 LARGEST_MESSAGE_BYTES: Final = 32 * 1024
 
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}")
+CHANNEL_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}")
 _POSITION: Final = re.compile(r"([0-9a-f]{1,32})\.([0-9]{1,16})\.([0-9]{1,16})")
 
 
@@ -75,7 +75,7 @@ def position_of(text: str) -> Position:
 
 def check_channel(name: str) -> str:
     """The name itself; a RealtimeError if no channel can be called so."""
-    if not _NAME.fullmatch(name):
+    if not CHANNEL_NAME.fullmatch(name):
         raise RealtimeError(
             f"channel {name[:40]!r}: a name has 1 to 100 of A-Z, a-z, 0-9, '_', '.', ':' and '-',"
             " a letter or digit first"

@@ -1,0 +1,298 @@
+"""A client that stays: it reconnects, resumes, and polls where no WebSocket can be had."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from perflab.realtime.backoff import Backoff
+from perflab.realtime.client.outgoing import Outgoing
+from perflab.realtime.client.polling import Poller
+from perflab.realtime.client.session import Session
+from perflab.realtime.client.settings import ClientSettings
+from perflab.realtime.client.socket import ClientSocket, ConnectFailed, open_socket
+from perflab.realtime.client.states import Outage, State, Track, Transition
+from perflab.realtime.client.subscription import OnGap, OnMessage, Subscription
+from perflab.realtime.endpoints import Endpoints
+from perflab.realtime.errors import RealtimeError
+from perflab.realtime.log import Published
+from perflab.realtime.messages import Lane, Position, check_channel
+from perflab.realtime.protocol import Accepted, Publish, Unsubscribe
+
+_MOVE_SHARE: Final = 0.8
+"""Of the time that a hub gives its clients to leave."""
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class RealtimeClient:
+    """Subscriptions and publications over whichever hub can be reached.
+
+    Used with ``async with``, in one event loop. It connects by itself, tries another hub when one
+    is lost, continues every subscription where it stopped, and polls the API while no hub can be
+    had, trying to get back all the time.
+
+    Args:
+        endpoints: the hubs, ``ws://…``.
+        token: a bearer token.
+        api: the address of the API, to poll when no hub can be reached; None fails instead.
+        settings: times and sizes.
+        seed: of the choice of hubs and of the jitter; None for one of the system's.
+        on_state: called with each change of state; must not block.
+
+    Raises:
+        RealtimeError: an argument has no usable value.
+    """
+
+    def __init__(
+        self,
+        endpoints: Sequence[str],
+        token: str | None = None,
+        *,
+        api: str | None = None,
+        settings: ClientSettings | None = None,
+        seed: int | None = None,
+        on_state: Callable[[Transition], object] | None = None,
+    ) -> None:
+        self._settings = settings or ClientSettings()
+        self._token = token
+        self._api = api
+        self._loop = asyncio.get_running_loop()
+        self._rng = np.random.default_rng(seed)
+        self._endpoints = Endpoints(endpoints, self._rng)
+        self._backoff = Backoff(
+            self._rng,
+            base_s=self._settings.backoff_base_s,
+            cap_s=self._settings.backoff_cap_s,
+            attempts=self._settings.attempts,
+            stable_s=self._settings.stable_s,
+            jitter=self._settings.jitter,
+        )
+        self._track = Track(self._loop.time, on_state)
+        self._subscriptions: dict[str, Subscription] = {}
+        self._outgoing = Outgoing(self._settings.send_queue)
+        self._ids = itertools.count(1)
+        self._session: Session | None = None
+        self._poller: Poller | None = None
+        self._polling: dict[str, asyncio.Task[None]] = {}
+        self._failure: RealtimeError | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> RealtimeClient:
+        self._task = self._loop.create_task(self._run())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        self._end("closed", RealtimeError("the client was closed"))
+
+    @property
+    def state(self) -> State:
+        """What it is doing."""
+        return self._track.state
+
+    @property
+    def transitions(self) -> Sequence[Transition]:
+        """The last changes of state, by the event loop's clock."""
+        return self._track.transitions
+
+    @property
+    def outages(self) -> Sequence[Outage]:
+        """The last connections that were lost, by the event loop's clock."""
+        return self._track.outages
+
+    async def subscribe(
+        self,
+        channel: str,
+        on_message: OnMessage | None = None,
+        *,
+        on_gap: OnGap | None = None,
+        after: Position | None = None,
+    ) -> Subscription:
+        """The messages of a channel, from now or from a position on.
+
+        Raises:
+            RealtimeError: no such channel, not allowed, subscribed already, or no answer in time.
+        """
+        check_channel(channel)
+        if channel in self._subscriptions:
+            raise RealtimeError(f"channel {channel!r} is subscribed already; use that subscription")
+        self._check_running()
+        subscription = Subscription(
+            channel,
+            on_message=on_message,
+            on_gap=on_gap,
+            queue=self._settings.receive_queue,
+            after=after,
+        )
+        self._subscriptions[channel] = subscription
+        if self._session is not None:
+            self._session.subscribe(channel)
+        elif self._poller is not None:
+            self._poll(subscription, asyncio.Event())
+        try:
+            async with asyncio.timeout(self._settings.reply_timeout_s):
+                await subscription.until_started()
+        except TimeoutError:
+            del self._subscriptions[channel]
+            raise RealtimeError(f"channel {channel!r}: no answer in time; try again") from None
+        except RealtimeError:
+            self._subscriptions.pop(channel, None)
+            raise
+        return subscription
+
+    async def unsubscribe(self, channel: str) -> None:
+        """End a subscription; its ``async for`` ends with what it has."""
+        subscription = self._subscriptions.pop(channel, None)
+        if subscription is None:
+            return
+        subscription.end()
+        polling = self._polling.pop(channel, None)
+        if polling is not None:
+            polling.cancel()
+        if self._session is not None:
+            request = Unsubscribe(next(self._ids), channel)
+            with contextlib.suppress(TimeoutError, RealtimeError, asyncio.CancelledError):
+                async with asyncio.timeout(self._settings.reply_timeout_s):
+                    await self._outgoing.put(request, "normal")
+
+    async def publish(self, channel: str, value: Any, lane: Lane = "normal") -> Published:
+        """Append a value, as JSON, to a channel; waits until it is in the log.
+
+        While no connection is there it waits for the next one. What was under way when one broke
+        is not repeated.
+
+        Raises:
+            ChannelsUnavailable: it may have been published or not.
+            RealtimeError: it was not.
+        """
+        check_channel(channel)
+        self._check_running()
+        data = _encode(value)
+        if self._poller is not None:
+            return Published(*await self._poller.publish(channel, data, lane))
+        request = Publish(next(self._ids), channel, msgspec.Raw(data), lane)
+        reply = self._outgoing.put(request, lane)
+        try:
+            async with asyncio.timeout(self._settings.reply_timeout_s):
+                accepted = await reply
+        except TimeoutError:
+            raise RealtimeError("no answer in time; it may have been published or not") from None
+        if not isinstance(accepted, Accepted):
+            raise RealtimeError("the hub answered something else")
+        return Published(accepted.epoch, accepted.offset)
+
+    def _check_running(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        if self._task is None:
+            raise RealtimeError("the client is not running; use it with: async with")
+
+    async def _run(self) -> None:
+        try:
+            while True:
+                found = await self._connect()
+                if found is None:
+                    if self._api is None:
+                        raise RealtimeError(
+                            f"no hub can be reached after {self._settings.attempts} attempts; check"
+                            " that they run and that the addresses are right"
+                        )
+                    found = await self._degraded(self._api)
+                await self._serve(*found)
+        except RealtimeError as error:
+            self._end("failed", error)
+
+    async def _connect(self) -> tuple[str, ClientSocket] | None:
+        """A connection; None when no attempt is left."""
+        first = not self._track.outages and not self._backoff.used
+        while True:
+            delay_s = 0.0 if first else self._backoff.next_delay()
+            if delay_s is None:
+                return None
+            first = False
+            await asyncio.sleep(delay_s)
+            found = await self._attempt()
+            if found is not None:
+                return found
+
+    async def _attempt(self) -> tuple[str, ClientSocket] | None:
+        url = self._endpoints.choose(self._loop.time())
+        self._track.attempt()
+        try:
+            return url, await open_socket(url, self._token, self._settings.connect_timeout_s)
+        except ConnectFailed as error:
+            self._endpoints.failed(url, self._loop.time(), retry_after_s=error.retry_after_s)
+            return None
+
+    async def _serve(self, url: str, socket: ClientSocket) -> None:
+        """Use a connection until it is lost."""
+        self._backoff.connected(self._loop.time())
+        session = Session(
+            socket,
+            self._subscriptions,
+            self._outgoing,
+            self._ids,
+            welcomed=lambda load: self._endpoints.connected(url, load),
+            served=lambda: self._track.back("connected", url),
+        )
+        self._session = session
+        try:
+            reason = await session.run()
+        finally:
+            self._session = None
+        now = self._loop.time()
+        self._track.lost(socket.heard_at, url, reason)
+        self._backoff.lost(now)
+        self._endpoints.failed(url, now, retry_after_s=session.draining_s or 0.0)
+        if session.draining_s:
+            # all clients of the hub were told at the same moment
+            await asyncio.sleep(float(self._rng.uniform(0, _MOVE_SHARE * session.draining_s)))
+
+    async def _degraded(self, api: str) -> tuple[str, ClientSocket]:
+        """Poll until a connection can be had again."""
+        poller = self._poller = Poller(api, self._token, wait_s=self._settings.poll_wait_s)
+        answered = [self._poll(one, asyncio.Event()) for one in self._subscriptions.values()]
+        told = self._loop.create_task(self._when_served(answered))
+        try:
+            while True:
+                longest_s = self._settings.upgrade_s
+                await asyncio.sleep(float(self._rng.uniform(longest_s / 2, longest_s)))
+                found = await self._attempt()
+                if found is not None:
+                    return found
+        finally:
+            self._poller = None
+            tasks = [told, *self._polling.values()]
+            self._polling.clear()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await poller.close()
+
+    def _poll(self, subscription: Subscription, first: asyncio.Event) -> asyncio.Event:
+        if self._poller is not None:
+            self._polling[subscription.channel] = self._loop.create_task(
+                self._poller.follow(subscription, first)
+            )
+        return first
+
+    async def _when_served(self, answered: Sequence[asyncio.Event]) -> None:
+        for event in answered:
+            await event.wait()
+        self._track.back("degraded", "polling the API")
+
+    def _end(self, state: State, error: RealtimeError) -> None:
+        self._failure = self._failure or error
+        for subscription in self._subscriptions.values():
+            subscription.end(error if state == "failed" else None)
+        self._subscriptions.clear()
+        self._outgoing.close(error)
+        self._track.to(state, str(error))

@@ -1,0 +1,51 @@
+"""How a client behaves, typed and checked."""
+
+from __future__ import annotations
+
+import msgspec
+
+from perflab.realtime.backoff import (
+    DEFAULT_ATTEMPTS,
+    DEFAULT_BASE_S,
+    DEFAULT_CAP_S,
+    DEFAULT_STABLE_S,
+)
+from perflab.realtime.errors import RealtimeError
+
+
+class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings of a client.
+
+    Raises:
+        RealtimeError: a field has no usable value.
+    """
+
+    connect_timeout_s: float = 2.0
+    """For the connection and its handshake."""
+    reply_timeout_s: float = 10.0
+    """For a subscription or publication to be answered, reconnecting included."""
+    attempts: int = DEFAULT_ATTEMPTS
+    """To connect, before the client polls instead, or fails."""
+    backoff_base_s: float = DEFAULT_BASE_S
+    backoff_cap_s: float = DEFAULT_CAP_S
+    jitter: bool = True
+    """Off only to see what it is good for."""
+    stable_s: float = DEFAULT_STABLE_S
+    """How long a connection must last before the attempts are counted anew."""
+    upgrade_s: float = 5.0
+    """While polling: the longest time between two attempts to connect again."""
+    poll_wait_s: float = 20.0
+    """How long one poll waits for a message."""
+    send_queue: int = 1_000
+    """Publications that may wait for a connection."""
+    receive_queue: int = 1_000
+    """Messages that a subscription holds for an ``async for`` that does not keep up; beyond that
+    the client stops reading, and the hub drops for it."""
+
+    def __post_init__(self) -> None:
+        for field in (
+            "connect_timeout_s", "reply_timeout_s", "stable_s", "upgrade_s", "poll_wait_s",
+            "send_queue", "receive_queue",
+        ):  # fmt: skip
+            if not getattr(self, field) > 0:
+                raise RealtimeError(f"{field}={getattr(self, field)}: must be above 0")

@@ -1,0 +1,116 @@
+"""One channel as its reader sees it, whatever happens to the connection beneath."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from typing import TypeAlias
+
+from perflab.errors import PerflabError
+from perflab.realtime.cursor import Cursor
+from perflab.realtime.messages import Lane, Message, Position
+
+OnMessage: TypeAlias = Callable[[Message], object]
+OnGap: TypeAlias = Callable[[Position], object]
+"""Called where something was lost for good; what follows comes after the position."""
+
+
+class Subscription:
+    """The messages of a channel, each once and in order within its lane.
+
+    Read it with ``async for``, or give callbacks, which are called from the event loop and must
+    not block. Made by ``RealtimeClient.subscribe``.
+    """
+
+    def __init__(
+        self,
+        channel: str,
+        *,
+        on_message: OnMessage | None,
+        on_gap: OnGap | None,
+        queue: int,
+        after: Position | None,
+    ) -> None:
+        self.channel = channel
+        self.cursor = Cursor()
+        if after is not None:
+            self.cursor.starts(after)
+        self.gaps = 0
+        """How often something was lost for good."""
+        self.dropped = 0
+        """Messages that the hub left out because this client was too slow."""
+        self._on_message = on_message
+        self._on_gap = on_gap
+        self._most = queue
+        self._queue: deque[Message] = deque()
+        self._arrived = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._started = asyncio.Event()
+        self._over: PerflabError | None = None
+        self._ended = False
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the reader keeps up."""
+        return self._room.is_set()
+
+    async def until_room(self) -> None:
+        """Wait for the reader."""
+        await self._room.wait()
+
+    async def until_started(self) -> None:
+        """Wait until the channel is served; the error if it never will be."""
+        await self._started.wait()
+        if self._over is not None:
+            raise self._over
+
+    def take(self, lane: Lane, offset: int, data: bytes) -> None:
+        """A message came; it is handed out unless it was before."""
+        if not self.cursor.accepts(lane, offset):
+            return
+        message = Message(self.channel, lane, offset, data)
+        if self._on_message is not None:
+            self._on_message(message)
+            return
+        self._queue.append(message)
+        self._arrived.set()
+        if len(self._queue) >= self._most:
+            self._room.clear()
+
+    def starts(self, position: Position, *, recovered: bool) -> None:
+        """The channel goes on after a position."""
+        again = self.cursor.position is not None
+        self.cursor.starts(position)
+        self._started.set()
+        if again and not recovered:
+            self.gaps += 1
+            if self._on_gap is not None:
+                self._on_gap(position)
+
+    def end(self, error: PerflabError | None = None) -> None:
+        """Nothing more comes."""
+        self._over = error
+        self._ended = True
+        self._arrived.set()
+        self._room.set()
+        self._started.set()
+
+    async def __aiter__(self) -> AsyncIterator[Message]:
+        """Each message, until the subscription or the client is closed.
+
+        Raises:
+            RealtimeError: the client failed.
+        """
+        while True:
+            while self._queue:
+                message = self._queue.popleft()
+                self._room.set()
+                yield message
+            if self._ended:
+                if self._over is not None:
+                    raise self._over
+                return
+            self._arrived.clear()
+            await self._arrived.wait()
