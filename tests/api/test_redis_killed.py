@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -22,10 +20,10 @@ from perflab.load.arrivals import poisson
 from perflab.load.outcomes import ANSWERED
 from perflab.ratelimit import AUTH, DEFAULT_POLICIES
 from perflab.services import Redis, open_services
-from perflab.services.embedded.redis import EmbeddedRedis
 from perflab.studies.api import served
 from perflab.studies.api.served import Orders
 from perflab.studies.child import Child
+from redis_outages import kill
 
 from .conftest import World
 from .support import PASSWORD, START, execute
@@ -49,11 +47,6 @@ ROOMY = tuple(
 def server() -> Iterator[Redis]:
     with open_services("embedded", only=["redis"]) as opened:
         yield opened.redis
-
-
-def kill(server: Redis) -> None:
-    assert isinstance(server.control, EmbeddedRedis)
-    os.kill(server.control.site.main_pid, signal.SIGKILL)
 
 
 def log_in(client: httpx.Client, email: str, password: str = PASSWORD) -> httpx.Response:

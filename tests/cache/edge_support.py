@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
-from perflab.cache.edge.origin import App
+from perflab.asgi import App
 
 
 class Response(NamedTuple):

@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import secrets
 import time
-from collections.abc import Coroutine, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
+from event_loop import own_prefix
 from perflab.cache.entry import Entry
 from perflab.cache.redis import RedisTier
-
-T = TypeVar("T")
-
-
-def run(scenario: Coroutine[Any, Any, T]) -> T:
-    """Run a scenario to its end, within a limit that only a defect reaches."""
-    return asyncio.run(asyncio.wait_for(scenario, 120))
-
-
-def own_prefix() -> str:
-    """A prefix that no other test uses."""
-    return f"test-{secrets.token_hex(6)}:"
 
 
 def open_tier(url: str, **options: Any) -> RedisTier:

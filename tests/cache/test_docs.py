@@ -25,6 +25,7 @@ import pytest
 import redis
 
 import perflab.cache
+from event_loop import own_prefix, run
 from perflab.cache import CacheError, CachePolicy, MemoryTier, RedisTier, TieredCache
 from perflab.cache.codec import MAX_BYTES, Codec
 from perflab.cache.entry import MAX_NAME_BYTES
@@ -38,7 +39,7 @@ from perflab.cache.tiered import RETRY_S
 from perflab.cache.trace_formats import FORMATS
 from perflab.services import Redis
 
-from .redis_support import entry, own_prefix, run, store
+from .redis_support import entry, store
 
 DOCS = Path(__file__).parents[2] / "docs"
 CACHE, EDGE = DOCS / "cache.md", DOCS / "edge.md"

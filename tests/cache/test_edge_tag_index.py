@@ -9,10 +9,9 @@ import redis
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from event_loop import own_prefix, run
 from perflab.cache.edge import RedisTagIndex
 from perflab.services import Redis
-
-from .redis_support import own_prefix, run
 
 
 class Scene:

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 import redis
 
+from event_loop import own_prefix, run
 from perflab.cache.entry import CacheError
 from perflab.cache.redis import Capacity, RedisUnavailable, bytes_for
 from perflab.services import Services
 
-from .redis_support import open_tier, own_prefix, run, store
+from .redis_support import open_tier, store
 
 
 @pytest.fixture

@@ -1,28 +1,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import redis.asyncio
 
+from event_loop import own_prefix, run, until
 from perflab.cache.entry import Invalidation
 from perflab.cache.redis.channel import NAMES_A_MESSAGE, messages, read
 from perflab.cache.redis.keys import Keys
 from perflab.services import Redis
 from perflab.services.proxy import Proxy
 
-from .redis_support import open_tier, own_prefix, run
+from .redis_support import open_tier
 
 EVERYTHING = Invalidation(everything=True)
-PATIENCE_S = 30.0
-
-
-async def until(true: Callable[[], object]) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while not true():
-            await asyncio.sleep(0.01)
 
 
 def test_messages_carry_every_name_once_in_bounded_parts() -> None:

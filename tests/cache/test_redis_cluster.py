@@ -7,11 +7,12 @@ import os
 import signal
 from typing import Any
 
+from event_loop import own_prefix, run
 from perflab.cache.entry import Invalidation
 from perflab.cache.redis.keys import Keys
 from perflab.redis_link import slot
 
-from .redis_support import entry, open_tier, own_prefix, run, store
+from .redis_support import entry, open_tier, store
 
 PATIENCE_S = 60.0
 

@@ -21,12 +21,13 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from event_loop import own_prefix
 from perflab.cache.entry import Lease
 from perflab.cache.redis import RedisTier
 from perflab.cache.redis.keys import Keys
 from perflab.services import Redis
 
-from .redis_support import entry, open_tier, own_prefix
+from .redis_support import entry, open_tier
 
 T = TypeVar("T")
 TAGS = {"a": ("red",), "b": ("blue", "red"), "c": ()}

@@ -10,13 +10,14 @@ import msgspec
 import pytest
 import redis
 
+from event_loop import own_prefix, run
 from perflab.cache.codec import Codec, CodecError
 from perflab.cache.entry import ABSENT, CacheError, Fetched
 from perflab.cache.redis import RedisTier, RedisUnavailable
 from perflab.cache.redis.keys import Keys
 from perflab.services import Redis
 
-from .redis_support import entry, open_tier, own_prefix, run, store
+from .redis_support import entry, open_tier, store
 
 
 class User(msgspec.Struct, frozen=True):

@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from event_loop import own_prefix
 from perflab.cache.codec import Codec
 from perflab.cache.entry import ABSENT, Absent
 from perflab.cache.memory import MemoryTier
@@ -28,7 +29,7 @@ from perflab.services import Redis, Services
 from perflab.services.embedded.redis import EmbeddedRedis
 from perflab.services.ports import free_ports
 
-from .redis_support import open_tier, own_prefix
+from .redis_support import open_tier
 from .stand_ins import Source, run
 
 PROCESSES = 4

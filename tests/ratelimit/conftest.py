@@ -1,4 +1,4 @@
-"""Where the limiter keeps its state: both stores."""
+"""Where the limiter keeps its state: both stores, and a Redis to be broken."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from perflab.services import Redis
+from redis_outages import proxy, server
+
+__all__ = ["proxy", "runner", "server", "store"]
 
 
 @pytest.fixture(scope="module", params=["redis", "local"])

@@ -3,49 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import secrets
-from collections.abc import Callable, Coroutine, Iterable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Any
 
+from event_loop import own_prefix
 from perflab.ratelimit import DEFAULT_POLICIES, Decision, Policy, RateLimiter, Subject
 from perflab.ratelimit.policies import US
 
-T = TypeVar("T")
-
 START_US = 1_700_000_000 * US
-PATIENCE_S = 60.0
 DAY_S = 86_400.0
-
-
-def run(scenario: Coroutine[Any, Any, T]) -> T:
-    """Run a scenario; a task left behind or an error that nobody saw fails it."""
-    complaints: list[dict[str, Any]] = []
-
-    async def watched() -> T:
-        asyncio.get_running_loop().set_exception_handler(lambda _, said: complaints.append(said))
-        before = asyncio.all_tasks()
-        async with asyncio.timeout(2 * PATIENCE_S):
-            result = await scenario
-        await asyncio.sleep(0)
-        gc.collect(1)
-        assert asyncio.all_tasks() <= before, "a task was left behind"
-        return result
-
-    result = asyncio.run(watched())
-    assert complaints == []
-    return result
-
-
-async def until(true: Callable[[], object]) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while not true():
-            await asyncio.sleep(0.005)
-
-
-def own_prefix() -> str:
-    """A prefix that no other test uses."""
-    return f"test-{secrets.token_hex(6)}:"
 
 
 def someone() -> Subject:

@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
+from event_loop import PATIENCE_S, own_prefix, run
 from perflab.ratelimit import Charge, Policy, RateLimiter, Subject
 from perflab.ratelimit.script import Check
 from perflab.ratelimit.shared import Reply
 from perflab.redis_link import slot
 
-from .support import DAY_S, PATIENCE_S, open_limiter, own_prefix, run, someone
+from .support import DAY_S, open_limiter, someone
 
 WIDE = Policy(name="wide", limit=100, period_s=DAY_S, algorithm="sliding_counter")
 NARROW = Policy(name="narrow", limit=5, period_s=DAY_S)

@@ -11,11 +11,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from event_loop import own_prefix, run
 from perflab.ratelimit import Charge, Policy, RateLimiter
 from perflab.ratelimit.policies import ALGORITHMS
 from perflab.services import Redis
 
-from .support import DAY_S, open_limiter, own_prefix, run, someone
+from .support import DAY_S, open_limiter, someone
 
 PROCESSES = 3
 LIMIT = 100

@@ -10,10 +10,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+from event_loop import own_prefix, run
 from perflab.ratelimit import DEFAULT_POLICIES, RateLimitMiddleware
 from perflab.services import Redis
-
-from .support import own_prefix, run
 
 PAGE = Path(__file__).parents[2] / "docs" / "ratelimit.md"
 

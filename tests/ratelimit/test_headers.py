@@ -8,6 +8,7 @@ from typing import Any
 import http_sf
 import pytest
 
+from event_loop import run
 from perflab.ratelimit import (
     API,
     AUTH,
@@ -22,7 +23,7 @@ from perflab.ratelimit import (
     status,
 )
 
-from .support import run, someone
+from .support import someone
 
 NOW = 1_700_000_000.0
 ODD = Policy(name="odd", limit=5, period_s=0.5)

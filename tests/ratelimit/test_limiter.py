@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from event_loop import run
 from perflab.ratelimit import Charge, Policy, RateLimiter, RateLimitError, Subject
 from perflab.ratelimit.policies import US
 
-from .support import DAY_S, START_US, open_limiter, run, someone
+from .support import DAY_S, START_US, open_limiter, someone
 
 NOW = START_US / US
 WIDE = Policy(name="wide", limit=100, period_s=DAY_S)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from event_loop import run
 from perflab.asgi import Message, Receive, Scope, Send
 from perflab.ratelimit import (
     Policy,
@@ -19,8 +20,6 @@ from perflab.ratelimit import (
     by_path,
     client_address,
 )
-
-from .support import run
 
 POLICIES = [
     Policy(name="auth", limit=2, period_s=900, algorithm="sliding_log"),

@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import time
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 import redis
 
+from event_loop import PATIENCE_S, answer_at_once, own_prefix, run, until
 from perflab.ratelimit import Charge, Policy, RateLimiter, RateLimitUnavailable, Subject
-from perflab.services import Redis, Services
-from perflab.services.embedded.redis import EmbeddedRedis
+from perflab.services import Redis
 from perflab.services.proxy import Proxy
+from redis_outages import FOR_EVER_S, kill, stopped, through
 
-from .support import DAY_S, PATIENCE_S, own_prefix, run, someone, until
+from .support import DAY_S, someone
 
 RECOVERY_S = 5.0
 """What the limiter promises."""
-FOR_EVER_S = 600.0
-"""A timeout that ends nothing here, so that only the budget can."""
 
 CLOSED = Policy(name="closed", limit=3, period_s=DAY_S, on_outage="closed")
 OPEN = Policy(name="open", limit=3, period_s=DAY_S, on_outage="open")
@@ -36,13 +31,6 @@ def limiter_of(url: str, **options: Any) -> RateLimiter:
     return RateLimiter(url, POLICIES, prefix=own_prefix(), **options)
 
 
-def answer_at_once(call: Coroutine[Any, Any, Any]) -> Any:
-    """The result of a call that never gives the event loop a turn, let alone the network."""
-    with pytest.raises(StopIteration) as ended:
-        call.send(None)
-    return ended.value.value
-
-
 async def until_open(limiter: RateLimiter) -> None:
     """Ask until the breaker opens."""
     async with asyncio.timeout(PATIENCE_S):
@@ -50,40 +38,9 @@ async def until_open(limiter: RateLimiter) -> None:
             await limiter.check("open", someone())
 
 
-@pytest.fixture
-def server(own_services: Services) -> Redis:
-    return own_services.redis
-
-
-@pytest.fixture
-def proxy(server: Redis) -> Iterator[Proxy]:
-    with Proxy(server.host, server.port) as opened:
-        yield opened
-
-
-def through(proxy: Proxy, server: Redis) -> str:
-    return server.url().replace(f":{server.port}", f":{proxy.port}")
-
-
-def pid(server: Redis) -> int:
-    assert isinstance(server.control, EmbeddedRedis)
-    return server.control.site.main_pid
-
-
 def refusals(direct: Any) -> int:
     """Script calls that the server answered with an error."""
     return int(direct.info("commandstats")["cmdstat_evalsha"]["failed_calls"])
-
-
-@contextmanager
-def stopped(server: Redis) -> Iterator[None]:
-    """The process lives and its connections stay open, but it does nothing."""
-    process = pid(server)
-    os.kill(process, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(process, signal.SIGCONT)
 
 
 def test_each_policy_decides_an_outage_its_own_way(server: Redis) -> None:
@@ -169,7 +126,7 @@ def test_killed_under_load_nobody_fails_and_it_recovers_in_time(server: Redis) -
 
             workers = [asyncio.create_task(serve(worker)) for worker in range(20)]
             await until(lambda: limiter.stats().policies["open"].allowed > 100)
-            os.kill(pid(server), signal.SIGKILL)
+            kill(server)
             await until(lambda: not limiter.available)
             so_far = served
             await until(lambda: served > so_far + 1_000)

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 import redis
 
+from event_loop import own_prefix, run
 from perflab.ratelimit import Charge, Policy, RateLimitUnavailable, Subject
 from perflab.ratelimit.policies import ALGORITHMS, US
 from perflab.services import Redis
 
-from .support import DAY_S, START_US, Clock, open_limiter, own_prefix, run, someone
+from .support import DAY_S, START_US, Clock, open_limiter, someone
 
 NOW = START_US / US
 POLICIES = [

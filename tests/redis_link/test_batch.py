@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
+from event_loop import run
 from perflab.redis_link import Batcher, Outcome
-
-from .support import run
 
 LONG_S = 60.0
 

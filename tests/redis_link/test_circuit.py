@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from event_loop import run
 from perflab.redis_link import Circuit
-
-from .support import run
 
 
 class Server:

@@ -10,7 +10,6 @@ import msgspec
 
 from perflab.parameters import CacheParameters
 from perflab.profiles import CacheSizes, load_profiles
-from perflab.services import Redis
 from perflab.studies.cache.workload import Workload, choose_workload
 
 PROFILES = Path(__file__).parents[2] / "fixtures" / "profiles.toml"
@@ -25,11 +24,3 @@ def traced(path: Path, keys: Sequence[object]) -> Workload:
     """The workload of a file with one access a line."""
     path.write_text("".join(f"{key}\n" for key in keys))
     return choose_workload(CacheParameters(trace=str(path)), some_sizes())
-
-
-def foreign(server: Redis) -> Redis:
-    """The same server as the url rung would hand it out: nobody may stop or configure it."""
-    address = msgspec.structs.replace(
-        server.address, rung="url", owned=False, given=server.url(), prefix="theirs:"
-    )
-    return Redis(address)

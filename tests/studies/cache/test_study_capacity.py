@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import redis
-from cache_study import foreign
 
 from perflab.cache.redis.keys import Keys
 from perflab.report.not_run import NotRun
@@ -15,6 +14,7 @@ from perflab.services import Redis, open_services
 from perflab.studies.cache import capacity
 from perflab.studies.cache.capacity import Room, measure_room
 from perflab.studies.cache.workload import Values
+from redis_outages import foreign
 
 ENTRIES = 2_000
 MIB = 2**20

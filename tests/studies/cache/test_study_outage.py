@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 import msgspec
 import pytest
 import redis
-from cache_study import foreign
 
 from perflab.cache import QUERY, Answer, RedisTier, TieredCache
 from perflab.report.not_run import NotRun
@@ -18,6 +17,7 @@ from perflab.services.proxy import Proxy
 from perflab.studies.cache import outage
 from perflab.studies.cache.outage import RECOVERY_S, Outage, survive_outage
 from perflab.studies.outages import CUT, RESTARTED, through
+from redis_outages import foreign
 
 AWAY_S = 0.3
 KINDS = {"memory", "Redis", "source"}

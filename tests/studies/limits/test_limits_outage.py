@@ -25,6 +25,7 @@ from perflab.studies.limits.outage import (
     LimiterOutage,
 )
 from perflab.studies.outages import CUT, RESTARTED
+from redis_outages import foreign
 
 
 @pytest.fixture(scope="module")
@@ -40,14 +41,6 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outage, "BEFORE_S", 0.4)
     monkeypatch.setattr(outage, "AWAY_S", 0.5)
     monkeypatch.setattr(outage, "AFTER_S", 2.0)
-
-
-def foreign(server: Redis) -> Redis:
-    """The same server as the url rung would hand it out: nobody may stop it."""
-    address = msgspec.structs.replace(
-        server.address, rung="url", owned=False, given=server.url(), prefix="theirs:"
-    )
-    return Redis(address)
 
 
 def check(found: LimiterOutage | NotRun) -> None:

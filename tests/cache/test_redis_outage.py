@@ -3,64 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import os
-import secrets
-import signal
 import time
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
-from typing import Any
 
 import pytest
 import redis
 
-from perflab.cache.entry import Entry
+from event_loop import PATIENCE_S, answer_at_once, own_prefix, run, until
 from perflab.cache.redis import RedisTier
 from perflab.cache.redis.keys import Keys
-from perflab.services import Redis, Services
-from perflab.services.embedded.redis import EmbeddedRedis
+from perflab.services import Redis
 from perflab.services.proxy import Proxy
+from redis_outages import FOR_EVER_S, kill, stopped, through
 
-PATIENCE_S = 60.0
+from .redis_support import entry, store
+
 RECOVERY_S = 5.0
 """What the tier promises."""
-FOR_EVER_S = 600.0
-"""A timeout that ends nothing here, so that only the budget can."""
 
 
-def run(scenario: Coroutine[Any, Any, None]) -> None:
-    """Run a scenario; whatever a forgotten task or future complains about fails it."""
-    complaints: list[dict[str, Any]] = []
-
-    async def watched() -> None:
-        asyncio.get_running_loop().set_exception_handler(lambda _, said: complaints.append(said))
-        before = asyncio.all_tasks()
-        async with asyncio.timeout(2 * PATIENCE_S):
-            await scenario
-        await asyncio.sleep(0)
-        gc.collect()
-        assert asyncio.all_tasks() <= before, "a task was left behind"
-
-    asyncio.run(watched())
-    assert complaints == []
-
-
-def entry(value: object) -> Entry:
-    now = time.time()
-    return Entry(value, now, now + 600, now + 600)
-
-
-async def store(tier: RedisTier, key: str, value: object) -> None:
-    lease = await tier.lease(key)
-    assert lease is not None
-    assert await tier.fill(lease, entry(value))
-
-
-async def until(true: Callable[[], object]) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while not true():
-            await asyncio.sleep(0.005)
+@pytest.fixture
+def prefix() -> str:
+    return own_prefix()
 
 
 async def until_open(tier: RedisTier) -> None:
@@ -68,49 +31,6 @@ async def until_open(tier: RedisTier) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while tier.available:
             await tier.get("k")
-
-
-def answer_at_once(call: Coroutine[Any, Any, Any]) -> Any:
-    """The result of a call that never gives the event loop a turn, let alone the network."""
-    with pytest.raises(StopIteration) as ended:
-        call.send(None)
-    return ended.value.value
-
-
-@pytest.fixture
-def server(own_services: Services) -> Redis:
-    return own_services.redis
-
-
-@pytest.fixture
-def prefix() -> str:
-    return f"test-{secrets.token_hex(6)}:"
-
-
-@pytest.fixture
-def proxy(server: Redis) -> Iterator[Proxy]:
-    with Proxy(server.host, server.port) as opened:
-        yield opened
-
-
-def through(proxy: Proxy, server: Redis) -> str:
-    return server.url().replace(f":{server.port}", f":{proxy.port}")
-
-
-def pid(server: Redis) -> int:
-    assert isinstance(server.control, EmbeddedRedis)
-    return server.control.site.main_pid
-
-
-@contextmanager
-def stopped(server: Redis) -> Iterator[None]:
-    """The process lives and its connections stay open, but it does nothing."""
-    process = pid(server)
-    os.kill(process, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(process, signal.SIGCONT)
 
 
 @pytest.mark.serial
@@ -143,7 +63,7 @@ def test_killed_under_load_no_request_fails_and_it_recovers_in_time(
 
             workers = [asyncio.create_task(serve(worker)) for worker in range(20)]
             await until(lambda: tier.stats().hits > 100)
-            os.kill(pid(server), signal.SIGKILL)
+            kill(server)
             await until(lambda: not tier.available)
             so_far = served
             await until(lambda: served > so_far + 1_000)
