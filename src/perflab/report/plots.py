@@ -16,6 +16,9 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from perflab.report.style import NEUTRAL, PALETTE, SERIES, VERDICT, finish, new_figure
 
+MOST_TICKS = 9
+"""More values than these would run into each other as labels of an axis."""
+
 
 def before_after(frame: pd.DataFrame, *, title: str, x: str = "mean latency (ms)") -> Figure:
     """One row a label, both arms as points with intervals on a logarithmic axis.
@@ -111,8 +114,9 @@ def curves(
             )
     for axis in log:
         _log(axes, axis)
-    if "x" in log:
-        axes.set_xticks(sorted(frame[x].unique()))
+    measured_at = sorted(frame[x].unique())
+    if "x" in log and len(measured_at) <= MOST_TICKS:
+        axes.set_xticks(measured_at)
         axes.xaxis.set_minor_formatter(NullFormatter())
     if reference is not None:
         axes.axhline(reference, color="black", linewidth=1, linestyle="--")

@@ -88,16 +88,27 @@ def measure_contrast(
             before=_arm("before", callers, part.before, "before"),
             after=_arm("after", callers, part.after, "after"),
             control=_arm("after again", callers, part.after, "after"),
-            operations=[
-                Operation(name, part.label, _drawer(part, name, itertools.cycle(known), fresh))
-                for name in part.after.makes
-            ],
+            operations=_operations(part, known, fresh),
             rounds=sizes.rounds,
             calls=sizes.calls,
             warmup=0,  # all is warm, and a first visit is none any more after a warm-up
             seed=seed,
         ).run(step)
     return Contrast(part, samples)
+
+
+def _operations(part: Part, known: Sequence[Person], fresh: Iterator[Person]) -> list[Operation]:
+    visits = itertools.count(1)
+
+    def is_first() -> bool:
+        """Spread evenly, so that most rounds have one."""
+        number = next(visits)
+        return part.first_visits and int(number * FIRST_VISITS) > int((number - 1) * FIRST_VISITS)
+
+    return [
+        Operation(name, part.label, _drawer(part, name, itertools.cycle(known), fresh, is_first))
+        for name in part.after.makes
+    ]
 
 
 def _warm(part: Part, callers: Mapping[str, Caller], known: Sequence[Person]) -> None:
@@ -133,13 +144,17 @@ _ANY: Final = Target("127.0.0.1", 80)
 
 
 def _drawer(
-    part: Part, operation: str, known: Iterator[Person], fresh: Iterator[Person]
+    part: Part,
+    operation: str,
+    known: Iterator[Person],
+    fresh: Iterator[Person],
+    is_first: Callable[[], bool],
 ) -> Callable[[np.random.Generator], Draw]:
     def rendered(side: Side, person: Person) -> list[bytes]:
         return [request.render(_ANY) for request in side.makes[operation](person)]
 
-    def draw(rng: np.random.Generator) -> Draw:
-        new = part.first_visits and rng.random() < FIRST_VISITS
+    def draw(_rng: np.random.Generator) -> Draw:
+        new = is_first()
         person = next(fresh, None) if new else next(known)
         if person is None:
             raise StudyError("no user is left for a first visit; raise api.identities")

@@ -63,9 +63,9 @@ class Part:
     """Whether some requests are first visits."""
 
 
-def parts(served: Mapping[str, Served], people: Sequence[Person]) -> tuple[Part, ...]:
+def parts(served: Mapping[str, Served]) -> tuple[Part, ...]:
     """The single parts."""
-    found = [
+    return (
         _between("cache", NO_CACHE, FULL, _READS, AGAIN),
         Part(
             label="compression",
@@ -73,19 +73,11 @@ def parts(served: Mapping[str, Served], people: Sequence[Person]) -> tuple[Part,
             after=Side(FULL, _pages(GZIP)),
             control=AGAIN,
         ),
-        _revalidation(served, people),
+        _revalidation(served),
         _between("connection pool", NO_POOL, NO_CACHE, _reading("/users/me", PAGE), NO_CACHE),
+        _batching(),
         _between("limiter", NO_LIMITER, FULL, _reading("/users/me", PAGE), AGAIN),
-    ]
-    if offers(served[FULL], people[0], "/batch"):
-        found.append(_batching())
-    return tuple(found)
-
-
-def offers(served: Served, person: Person, path: str) -> bool:
-    """Whether the API takes POST there."""
-    with Caller(served.port) as caller:
-        return caller.ask(signed(person, "POST", path, {})).status not in (404, 405)
+    )
 
 
 def everything() -> Part:
@@ -131,7 +123,7 @@ def _between(label: str, before: str, after: str, makes: Mapping[str, Make], con
     return Part(label=label, before=Side(before, makes), after=Side(after, makes), control=control)
 
 
-def _revalidation(served: Mapping[str, Served], people: Sequence[Person]) -> Part:
+def _revalidation(served: Mapping[str, Served]) -> Part:
     """A client that has a copy, and asks whether it is still good."""
     paths = {"one task": "/tasks/{task}", "a page of 100 tasks": LONG_PAGE}
     port = served[FULL].port

@@ -17,7 +17,6 @@ from perflab.ratelimit import DEFAULT_POLICIES, Policy
 from perflab.services import Redis
 from perflab.studies.api.caller import Caller
 from perflab.studies.api.ceiling import Served
-from perflab.studies.api.parts import offers
 from perflab.studies.api.site import Person, Site, StudyError
 from perflab.studies.api.traffic import signed
 from perflab.studies.limits.admission import boundary_burst_us, most_within
@@ -56,10 +55,9 @@ def count_promises(site: Site, full: Served, uncached: Served) -> Counts:
     }
     counts: dict[str, float] = {
         "api.compression.threshold": float(smallest_compressed(full, site.people[0])),
+        "api.batch.concurrency": float(most_at_once(site, uncached, site.people[0])),
         **{f"api.{claim}.quota": float(granted[name]) for claim, name in _QUOTAS.items()},
     }
-    if offers(uncached, site.people[0], "/batch"):
-        counts["api.batch.concurrency"] = float(most_at_once(site, uncached, site.people[0]))
     return Counts(counts, granted, DEFAULT_POLICIES)
 
 
@@ -145,7 +143,7 @@ def most_at_once(site: Site, uncached: Served, person: Person) -> int:
                 time.sleep(_LOOK_S)
         finally:
             locking.rollback()
-        if answer.result().status not in (200, 207):
+        if answer.result().status != 200:
             raise StudyError(f"a batch was answered {answer.result().status}")
     return most
 

@@ -21,7 +21,7 @@ from perflab.studies.frames import triple
 
 MOST_RPS: Final = 8_000.0
 """Above this a generator within the notebook's own process may be the limit."""
-MORE_PROBES: Final = 2
+MORE_PROBES: Final = 1
 """For the rate at which p95 keeps the promise, after the search for the average's."""
 _WARM_UP_RPS: Final = 40.0
 _WARM_UP_S: Final = 0.25

@@ -21,7 +21,7 @@ from perflab.studies.api.traffic import signed
 from perflab.studies.cache.compression import median_s
 from perflab.studies.frames import triple
 
-SIZES: Final = (300, 600, 1_024, 1_536, 2_048, 4_096, 8_192, 32_768)
+SIZES: Final = (300, 600, 1_024, 1_536, 4_096, 8_192, 32_768)
 """Bytes of a body, roughly: as many whole tasks as fit."""
 PROMISED: Final = 1_024
 SEGMENT: Final = 1_448

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -82,7 +83,8 @@ def capacity(found: Bracket[Load]) -> Estimate:
         return exact(found.lower)  # at least: the search ended at its own upper bound
     if found.failed.void and found.held is None:
         return NotEstimable("the generator was the limit before the server was")
-    upper = found.lower if found.failed.void else found.upper
+    # it failed at the upper end, so what can be had is less
+    upper = found.lower if found.failed.void else math.nextafter(found.upper, 0)
     return Interval(found.lower, found.lower, upper)
 
 

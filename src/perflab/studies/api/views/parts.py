@@ -48,7 +48,7 @@ def parts_plot(contrasts: Sequence[Contrast]) -> Figure:
     best = frame.sort_values("reduction").iloc[-1]
     return plots.before_after(
         frame,
-        title=f"Most is gained by {best['part']} ({best['request']}): {best['reduction']:.0f} %",
+        title=f"Most is gained by {best['part']}: {best['reduction']:.0f} %",
         x="average latency (ms)",
     )
 
@@ -66,7 +66,7 @@ def everything_table(contrast: Contrast) -> Table:
 
 def everything_plot(contrast: Contrast) -> Figure:
     """The same as a plot."""
-    frame = everything_frame(contrast).rename(columns={"request": "label"})
+    frame = everything_frame(contrast).rename(columns={"request": "label"}).dropna(subset="before")
     return plots.before_after(frame, title=_finding(contrast.overall), x="average latency (ms)")
 
 
@@ -107,14 +107,14 @@ def threshold_plot(threshold: pd.DataFrame) -> Figure:
     """The network below which compressing pays, by size."""
     paying = threshold[threshold["pays_below_mbit_s"] > 0]
     least = threshold[threshold["packets"] < threshold["packets_plain"]]["bytes"]
-    saved = f"from {least.min():,} bytes on" if len(least) else "at no measured size"
+    saved = f"saves a packet from {least.min():,} bytes on" if len(least) else "saves no packet"
     return plots.curves(
         paying,
         x="bytes",
         y="pays_below_mbit_s",
         hue="method",
         log="xy",
-        title=f"Compressing saves a packet {saved}; the plan's threshold is {PROMISED:,}",
+        title=f"Compressing {saved} (threshold: {PROMISED:,})",
         x_label="bytes of the body before compression",
         y_label="pays below (Mbit/s)",
         reference=NETWORKS["1 Gbit/s"] / 1e6,

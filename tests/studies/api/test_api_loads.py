@@ -1,0 +1,182 @@
+"""Loads by hand: refusals count, queues that grow are seen, verdicts never hide the generator."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from api_study import made_load, reading
+
+from perflab.load import Request
+from perflab.measure.claims import load_claims
+from perflab.measure.results import Origin, Result
+from perflab.measure.statistics import Interval, NotEstimable
+from perflab.studies.api.loads import PATIENCE_S, Load, mean_ms, quantile_ms
+from perflab.studies.api.rows import Row, probes_frame, rows_frame
+from perflab.studies.api.site import Person
+from perflab.studies.api.steady import WINDOWS, Steady
+from perflab.studies.api.throughput import Crowd
+from perflab.studies.api.traffic import LOGINS_EACH, Traffic, _login, _task
+from perflab.studies.api.verdicts import capacity, judge_rows
+from perflab.studies.api.views.rows import reach_table, rows_table
+
+ORIGIN = Origin(
+    notebook="04_api", run_id="r", profile="smoke", seed=1, environment_id="e",
+    rung="embedded", server_version="none",
+)  # fmt: skip
+PEOPLE = [Person(number, f"p{number}@x.test", 10 + number, f"t{number}") for number in range(7)]
+TRAFFIC = Traffic("auth", "Authentication", PEOPLE, lambda n, p: _login(n, p, "x"), about="logins")
+LATE_S = 0.02
+
+
+def row(*loads: Load, probes: tuple[Load, ...] = ()) -> Row:
+    return Row(traffic=TRAFFIC, rate_rps=50, promised_ms=200, loads=loads, probes=probes)
+
+
+def judged(one: Row) -> dict[str | None, Result]:
+    return {result.claim: result for result in judge_rows(load_claims(), [one], ORIGIN)}
+
+
+def verdict(one: Row, claim: str) -> str:
+    found = judged(one)[claim].verdict
+    assert found is not None
+    return found.word
+
+
+def test_a_refused_request_counts_as_the_patience_of_a_client() -> None:
+    load = made_load(50, [0.1] * 9 + [0.001], status=[200] * 9 + [503])
+    assert load.refused == 1
+    assert load.mean_ms == pytest.approx((9 * 100 + 1e3 * PATIENCE_S) / 10)
+    assert load.quantile_ms(0.9) == pytest.approx(100)
+    assert load.quantile_ms(0.95) == pytest.approx(1e3 * PATIENCE_S)
+
+
+def test_a_server_that_falls_behind_is_outrun_however_short_the_waits_are() -> None:
+    steady = np.full(1_000, 0.05)
+    assert not made_load(50, steady).outran
+    # a second of arrivals of which a fifth is left over at its end
+    assert made_load(50, np.linspace(0.001, 0.2, 1_000)).outran
+    assert not made_load(50, np.linspace(0.001, 0.08, 1_000)).outran
+
+
+def test_figures_have_intervals_over_repetitions_and_blocks() -> None:
+    rng = np.random.default_rng(3)
+    loads = [made_load(50, rng.exponential(0.02, 400)) for _ in range(3)]
+    mean, p95 = mean_ms(loads), quantile_ms(loads, 0.95)
+    assert isinstance(mean, Interval)
+    assert mean.covers(20)
+    assert isinstance(p95, Interval)
+    assert p95.covers(1e3 * 0.02 * np.log(20))
+    assert isinstance(quantile_ms([made_load(50, [0.1] * 10)] * 3, 0.95), NotEstimable)
+
+
+def test_an_average_within_the_promise_is_met_and_one_above_it_missed() -> None:
+    rng = np.random.default_rng(4)
+    fast, slow = (
+        row(*(made_load(50, rng.normal(centre, 0.001, 100)) for _ in range(3)))
+        for centre in (0.1, 0.3)
+    )
+    assert verdict(fast, "api.auth.latency") == "met"
+    assert verdict(slow, "api.auth.latency") == "missed"
+    assert verdict(fast, "api.auth.rps") == "met", "it held at the plan's rate"
+    assert verdict(slow, "api.auth.rps") == "missed"
+
+
+def test_what_the_generator_spoilt_is_void_and_never_a_verdict() -> None:
+    spoilt = row(*(made_load(50, [0.1] * 200, late_s=LATE_S) for _ in range(3)))
+    assert spoilt.void
+    assert verdict(spoilt, "api.auth.latency") == "void"
+    assert verdict(spoilt, "api.auth.rps") == "void"
+    below = made_load(12, [0.1] * 200)
+    assert verdict(row(*spoilt.loads, probes=(below,)), "api.auth.rps") == "void"
+
+
+def test_a_rate_that_held_is_met_even_if_the_generator_gave_up_above_it() -> None:
+    good = [made_load(50, [0.1] * 200)] * 3
+    above = made_load(200, [0.1] * 200, late_s=LATE_S)
+    found = row(*good, probes=(above,))
+    assert found.by_mean.lower == 50
+    assert capacity(found.by_mean) == Interval(50, 50, 50)
+    assert verdict(found, "api.auth.rps") == "met"
+    failed = made_load(200, [0.4] * 200)
+    assert capacity(row(*good, probes=(failed,)).by_mean) == Interval(
+        50, 50, math.nextafter(200, 0)
+    )
+
+
+def test_refusals_are_told_with_the_result() -> None:
+    loads = [made_load(50, [0.1] * 100, status=[200] * 99 + [503]) for _ in range(3)]
+    told = judged(row(*loads))["api.auth.latency"].warnings
+    assert told == (
+        "3 of 300 requests had no good answer; each counts as the 5 s after which a client gives"
+        " up",
+    )
+
+
+def test_tables_show_brackets_and_reasons() -> None:
+    loads = [made_load(50, [0.1] * 100)] * 3
+    found = [row(*loads, probes=(made_load(200, [0.4] * 100),))]
+    assert list(reach_table(found).shown.iloc[0]) == [
+        "Authentication", "50", "200", "50 … 200", "50 … 200", "the promised average",
+    ]  # fmt: skip
+    assert rows_table(found).shown["void because"].tolist() == [""]
+    assert rows_frame(found)["mean"].tolist() == pytest.approx([100])
+    assert probes_frame(found)["rate_rps"].tolist() == [50, 50, 50, 200]
+
+
+@pytest.mark.parametrize(
+    ("latencies", "finding"),
+    [
+        (np.full(1_600, 0.01), "flat"),
+        (np.linspace(0.01, 0.05, 1_600), "rising"),
+        (np.linspace(0.05, 0.01, 1_600), "falling"),
+    ],
+)
+def test_drift_over_a_long_load_is_told(latencies: Any, finding: str) -> None:
+    noise = np.random.default_rng(5).normal(0, 1e-5, len(latencies))
+    steady = Steady(reading(latencies + noise), 10)
+    assert steady.finding == finding
+    assert len(steady.frame()) == 2 * WINDOWS
+    assert (steady.good, steady.others) == (1_600, 0)
+
+
+def test_drift_that_is_lost_in_noise_is_neither_claimed_nor_denied() -> None:
+    # windows of a hundred requests that jump up and down
+    jumps = np.repeat(np.random.default_rng(6).choice([0.01, 0.03], WINDOWS), 100)
+    assert "nor that there is none" in Steady(reading(jumps), 10).finding
+
+
+def test_only_answers_of_the_right_status_count_into_throughput() -> None:
+    mixed = reading([0.01] * 4, status=[200, 200, 304, 429])
+    assert Crowd("pages", 200, (mixed,)).answers == 2
+    assert Crowd("pages", 200, (mixed,)).others == 2
+    assert Crowd("304", 304, (mixed,)).answers == 1
+    whole = Crowd("pages", 200, (reading([0.01] * 1_000),) * 3).per_s
+    half = Crowd("pages", 200, (reading([0.01] * 1_000, status=[200, 429] * 500),) * 3).per_s
+    assert isinstance(whole, Interval)
+    assert isinstance(half, Interval)
+    assert half.estimate == pytest.approx(whole.estimate / 2)
+
+
+def test_everybody_has_their_turn_and_no_address_logs_in_too_often() -> None:
+    people = [Person(number, f"p{number}@x.test", 1, "t") for number in range(5)]
+    traffic = Traffic("auth", "A", people, lambda n, p: _login(n, p, "secret"), about="")
+    requests = [*traffic.take(30), *traffic.take(30)]
+    addresses = [dict(request.headers)["X-Forwarded-For"] for request in requests]
+    counts = {address: addresses.count(address) for address in addresses}
+    assert max(counts.values()) == LOGINS_EACH <= 10
+    who = [request.body.partition(b"@")[0] for request in requests]
+    assert who[:5] == who[5:10]
+    assert len(set(who[:5])) == 5
+
+
+def test_the_mix_of_tasks_is_what_the_table_says() -> None:
+    requests: list[Request] = Traffic("tasks", "T", PEOPLE, _task, about="").take(100)
+    kinds = [
+        f"{one.method} {one.target.partition('?')[0].rstrip('0123456789')}" for one in requests
+    ]
+    assert {kind: kinds.count(kind) for kind in set(kinds)} == {
+        "GET /tasks": 60, "GET /tasks/": 20, "POST /tasks": 10, "PATCH /tasks/": 10,
+    }  # fmt: skip
