@@ -16,7 +16,7 @@ from perflab.measure.results import read_results
 
 PROFILES = Path(__file__).parent / "fixtures" / "profiles.toml"
 
-NOTEBOOKS = ("01_database", "03_cache")
+NOTEBOOKS = ("01_database", "03_cache", "04_api")
 IMAGES = ("PERFLAB_POSTGRES_IMAGE", "PERFLAB_REDIS_IMAGE")
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
