@@ -11,28 +11,11 @@ import msgspec
 from perflab.realtime.client.subscription import Subscription
 from perflab.realtime.errors import ChannelsUnavailable, RealtimeError
 from perflab.realtime.messages import Lane, position_of
+from perflab.realtime.polls import Poll
 
 _AGAIN_S: Final = 0.5
 _SLACK_S: Final = 5.0
 """How much longer than asked for an answer may take."""
-
-
-class PolledMessage(msgspec.Struct, frozen=True):
-    """One message of a poll."""
-
-    lane: Lane
-    offset: int
-    data: msgspec.Raw
-
-
-class Poll(msgspec.Struct, frozen=True):
-    """The answer of ``GET /channels/{name}/messages``."""
-
-    position: str
-    """To be asked with next."""
-    recovered: bool
-    """Whether ``messages`` is all that came after the position asked for."""
-    messages: list[PolledMessage]
 
 
 Place: TypeAlias = tuple[str, int]
@@ -48,7 +31,7 @@ class Poller:
         wait_s: how long a request waits for a message.
     """
 
-    def __init__(self, api: str, token: str | None, *, wait_s: float) -> None:
+    def __init__(self, api: str, token: str | None, *, wait_s: int) -> None:
         headers = {} if token is None else {"authorization": f"Bearer {token}"}
         self._wait_s = wait_s
         self._client = httpx.AsyncClient(
@@ -69,7 +52,7 @@ class Poller:
         An API that does not answer is asked again and again; one that refuses ends it with a
         RealtimeError to the subscription.
         """
-        wait_s = 0.0
+        wait_s = 0
         while True:
             try:
                 answer = await self._ask(subscription, wait_s)
@@ -108,9 +91,9 @@ class Poller:
         place: dict[str, Any] = answer.json()
         return str(place["epoch"]), int(place["offset"])
 
-    async def _ask(self, subscription: Subscription, wait_s: float) -> Poll | None:
+    async def _ask(self, subscription: Subscription, wait_s: int) -> Poll | None:
         position = subscription.cursor.position
-        query = {"wait": f"{wait_s:g}"}
+        query = {"wait": str(wait_s)}
         if position is not None:
             query["after"] = position.text()
         answer = await self._client.get(_path(subscription.channel), params=query)

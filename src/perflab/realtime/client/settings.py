@@ -11,6 +11,7 @@ from perflab.realtime.backoff import (
     DEFAULT_STABLE_S,
 )
 from perflab.realtime.errors import RealtimeError
+from perflab.realtime.polls import LONGEST_WAIT_S
 
 
 class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,8 +35,8 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How long a connection must last before the attempts are counted anew."""
     upgrade_s: float = 5.0
     """While polling: the longest time between two attempts to connect again."""
-    poll_wait_s: float = 20.0
-    """How long one poll waits for a message."""
+    poll_wait_s: int = 20
+    """How long one poll waits for a message; at most 30."""
     send_queue: int = 1_000
     """Publications that may wait for a connection."""
     receive_queue: int = 1_000
@@ -49,3 +50,5 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
         ):  # fmt: skip
             if not getattr(self, field) > 0:
                 raise RealtimeError(f"{field}={getattr(self, field)}: must be above 0")
+        if self.poll_wait_s > LONGEST_WAIT_S:
+            raise RealtimeError(f"poll_wait_s={self.poll_wait_s}: at most {LONGEST_WAIT_S}")
