@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from granian.constants import HTTPModes, Interfaces
 from granian.errors import FatalError
 from granian.server.embed import Server
 
+from perflab.api.garbage import rarely_collected
 from perflab.asgi import App, Message, Receive, Scope, Send
 from perflab.errors import PerflabError
 
@@ -59,7 +60,8 @@ async def serve(app: App, *, host: str, port: int, ready: Callable[[], None]) ->
         await asyncio.wait({serving, answering}, return_when=asyncio.FIRST_COMPLETED)
         if not serving.done():
             ready()
-        await serving
+        with rarely_collected():
+            await serving
     except FatalError as error:
         raise ServerFailed(f"the API did not start: {watched.failure or error}") from None
     finally:
@@ -77,11 +79,12 @@ class _Watched:
         self._app = app
         self.failure = ""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "lifespan":
-            await self._app(scope, receive, send)
-            return
+            return self._app(scope, receive, send)
+        return self._live(scope, receive, send)
 
+    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def noted(message: Message) -> None:
             if message["type"] == "lifespan.startup.failed":
                 lines = str(message.get("message", "")).strip().splitlines()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from perflab.asgi import App, Message, Receive, Scope, Send
@@ -15,6 +15,10 @@ from perflab.ratelimit.subjects import Subject, TrustedProxies
 Who = Callable[[Scope], Subject]
 Charges = Callable[[Scope], Sequence[Charge]]
 
+_ANSWERS: Final = frozenset(
+    {"http.response.start", "websocket.accept", "websocket.http.response.start"}
+)
+"""The messages that begin an answer and carry its fields."""
 _TRY_AGAIN_LATER: Final = 1013
 """The close code for a WebSocket whose server cannot refuse the handshake with a response."""
 _NOBODY_KNOWS: Final = Subject("ip:unknown")
@@ -124,12 +128,11 @@ class RateLimitMiddleware:
             await self._refuse(scope, receive, send, decision)
             return
         said = self._fields(decision)
-        answers = ("http.response.start", "websocket.accept", "websocket.http.response.start")
 
-        async def send_with_fields(message: Message) -> None:
-            if message["type"] in answers:
+        def send_with_fields(message: Message) -> Awaitable[None]:
+            if message["type"] in _ANSWERS:
                 message = {**message, "headers": [*message.get("headers", ()), *said]}
-            await send(message)
+            return send(message)
 
         await self._app(scope, receive, send_with_fields)
 
