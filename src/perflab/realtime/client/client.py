@@ -8,6 +8,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+import httpx
 import msgspec
 import numpy as np
 
@@ -44,6 +45,7 @@ class RealtimeClient:
         settings: times and sizes.
         seed: of the choice of hubs and of the jitter; None for one of the system's.
         on_state: called with each change of state; must not block.
+        transport: what reaches the API in place of httpx's own, such as one for a proxy.
 
     Raises:
         RealtimeError: an argument has no usable value.
@@ -58,10 +60,12 @@ class RealtimeClient:
         settings: ClientSettings | None = None,
         seed: int | None = None,
         on_state: Callable[[Transition], object] | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._settings = settings or ClientSettings()
         self._token = token
         self._api = api
+        self._transport = transport
         self._loop = asyncio.get_running_loop()
         self._rng = np.random.default_rng(seed)
         self._endpoints = Endpoints(endpoints, self._rng)
@@ -258,7 +262,9 @@ class RealtimeClient:
 
     async def _degraded(self, api: str) -> tuple[str, ClientSocket]:
         """Poll until a connection can be had again."""
-        poller = self._poller = Poller(api, self._token, wait_s=self._settings.poll_wait_s)
+        poller = self._poller = Poller(
+            api, self._token, wait_s=self._settings.poll_wait_s, transport=self._transport
+        )
         answered = [self._poll(one, asyncio.Event()) for one in self._subscriptions.values()]
         told = self._loop.create_task(self._when_served(answered))
         try:

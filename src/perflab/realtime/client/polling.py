@@ -29,9 +29,17 @@ class Poller:
         api: where ``/channels`` is.
         token: a bearer token.
         wait_s: how long a request waits for a message.
+        transport: in place of the network.
     """
 
-    def __init__(self, api: str, token: str | None, *, wait_s: int) -> None:
+    def __init__(
+        self,
+        api: str,
+        token: str | None,
+        *,
+        wait_s: int,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
         headers = {} if token is None else {"authorization": f"Bearer {token}"}
         self._wait_s = wait_s
         self._client = httpx.AsyncClient(
@@ -39,6 +47,7 @@ class Poller:
             headers=headers,
             timeout=wait_s + _SLACK_S,
             limits=httpx.Limits(max_connections=None),
+            transport=transport,
             trust_env=False,
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import TypeAlias
 
 from perflab.errors import PerflabError
@@ -97,20 +97,19 @@ class Subscription:
         self._room.set()
         self._started.set()
 
-    async def __aiter__(self) -> AsyncIterator[Message]:
-        """Each message, until the subscription or the client is closed.
+    def __aiter__(self) -> Subscription:
+        return self
+
+    async def __anext__(self) -> Message:
+        """The next message; ends when the subscription or the client is closed.
 
         Raises:
             RealtimeError: the client failed.
         """
-        while True:
-            while self._queue:
-                message = self._queue.popleft()
-                self._room.set()
-                yield message
+        while not self._queue:
             if self._ended:
-                if self._over is not None:
-                    raise self._over
-                return
+                raise self._over or StopAsyncIteration
             self._arrived.clear()
             await self._arrived.wait()
+        self._room.set()
+        return self._queue.popleft()

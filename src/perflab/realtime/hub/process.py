@@ -1,0 +1,144 @@
+"""A hub as a process: ``python -P -m perflab.realtime.hub.process``.
+
+Its input's first line is a ``HubOrder`` as JSON, secrets included, which a command line would show
+to everybody. It answers with its address. From then on each line of input is answered with a
+``HubReport``, as JSON. It drains and ends on SIGTERM or Ctrl-C, and ends when its input does, so
+that it never outlives whoever started it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import resource
+import signal
+import sys
+import time
+from typing import Final
+
+import msgspec
+import psutil
+import uvloop
+
+from perflab.realtime.errors import RealtimeError
+from perflab.realtime.hub.server import Hub
+from perflab.realtime.hub.settings import HubSettings
+from perflab.realtime.hub.stats import HubStats
+from perflab.realtime.tokens import Tokens
+
+_SPARE_FILES: Final = 64
+"""Descriptors that are needed beside connections."""
+
+
+class HubOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the process is told."""
+
+    redis: str
+    secret: str
+    """Of the tokens."""
+    prefix: str = "perflab:channels:"
+    host: str = "127.0.0.1"
+    port: int = 0
+    drain_s: float = 5.0
+    history_size: int = 1_000
+    history_s: float = 300.0
+    settings: HubSettings = HubSettings()
+
+
+class HubReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What the process says of itself."""
+
+    stats: HubStats
+    cpu_s: float
+    """Processor time, the system's on its behalf included, since it began."""
+    rss_bytes: int
+    at: float
+    """The monotonic clock, the same for all processes of a machine."""
+
+
+def need_files(connections: int) -> None:
+    """Make room for as many connections as one process may have.
+
+    Raises:
+        RealtimeError: the limit of open files is too low and cannot be raised.
+    """
+    needed = connections + _SPARE_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        if hard != resource.RLIM_INFINITY and hard < needed:
+            raise RealtimeError(
+                f"{connections} connections need {needed} open files, and this process may have"
+                f" {hard}; raise the limit (ulimit -n {needed}) or ask for fewer"
+            )
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+
+
+async def _lines() -> asyncio.StreamReader:
+    reader = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
+    )
+    return reader
+
+
+async def _report(hub: Hub, lines: asyncio.StreamReader) -> None:
+    process = psutil.Process()
+    while await lines.readline():
+        times = process.cpu_times()
+        report = HubReport(
+            stats=hub.stats(),
+            cpu_s=times.user + times.system,
+            rss_bytes=process.memory_info().rss,
+            at=time.monotonic(),
+        )
+        _say(msgspec.json.encode(report))
+
+
+async def _main() -> None:
+    lines = await _lines()
+    order = msgspec.json.decode(await lines.readline(), type=HubOrder)
+    need_files(order.settings.max_connections)
+    over = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, over.set)
+    hub = Hub(
+        order.redis,
+        Tokens(order.secret),
+        order.settings,
+        prefix=order.prefix,
+        host=order.host,
+        port=order.port,
+        history_size=order.history_size,
+        history_s=order.history_s,
+    )
+    async with hub:
+        gc.freeze()  # what is here stays; collections need not look at it
+        _say(hub.url.encode())
+        told = loop.create_task(over.wait())
+        reporting = loop.create_task(_report(hub, lines))
+        await asyncio.wait({told, reporting}, return_when=asyncio.FIRST_COMPLETED)
+        gone = reporting.done()
+        for task in (told, reporting):
+            task.cancel()
+        await asyncio.wait({told, reporting})
+        await hub.drain(0.0 if gone else order.drain_s)
+
+
+def _say(line: bytes) -> None:
+    sys.stdout.buffer.write(line + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def main() -> None:
+    """Serve until told otherwise."""
+    try:
+        uvloop.run(_main())
+    except RealtimeError as error:
+        sys.exit(f"{type(error).__name__}: {error}")
+    except (msgspec.MsgspecError, BrokenPipeError) as error:
+        sys.exit(f"the order of the hub cannot be used: {error}")
+
+
+if __name__ == "__main__":
+    main()
