@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import time
 from collections.abc import Callable, Iterable, Sequence
-from itertools import chain
 from types import TracebackType
 from typing import Final, Self
 
@@ -15,11 +13,10 @@ from perflab.ratelimit.denied import Denied
 from perflab.ratelimit.errors import RateLimitError
 from perflab.ratelimit.local import LocalStore, Part
 from perflab.ratelimit.policies import DEFAULT_POLICIES, US, Policy, by_name
-from perflab.ratelimit.script import A_PART, MARK, WAIT, Check
+from perflab.ratelimit.script import A_PART, MARK
 from perflab.ratelimit.shared import SharedStore
 from perflab.ratelimit.stats import Counters, RateLimitStats
 from perflab.ratelimit.subjects import Subject
-from perflab.redis_link import slot
 
 _PROBE: Final = Policy(name="probe", limit=1_000, period_s=1)
 _PREFIX: Final = re.compile(r"[!-z|~]{0,64}")
@@ -111,7 +108,6 @@ class RateLimiter:
         self._counters = {name: Counters() for name in self._policies}
         self._denied = Denied(max_denied, remember_at_most_s)
         self._local = LocalStore(max_local)
-        self._refunds = 0
         self._shared: SharedStore | None = None
         if url is not None:
             self._shared = SharedStore(
@@ -192,7 +188,7 @@ class RateLimiter:
             batches=shared.batches if shared else 0,
             slow=shared.circuit.slow if shared else 0,
             errors=shared.circuit.errors if shared else 0,
-            refunds=self._refunds,
+            refunds=shared.refunds if shared else 0,
             breaker_opened=shared.circuit.opened if shared else 0,
             breaker_open=shared.circuit.is_open if shared else False,
             remembered=len(self._denied),
@@ -249,11 +245,7 @@ class RateLimiter:
         if shared.circuit.is_open:
             return self._outage(parts, now_us)
         found: Sequence[int] | None
-        slots = [slot(part.key) for part in parts] if shared.cluster and len(parts) > 1 else ()
-        if slots and len(set(slots)) > 1:
-            found = await self._across(shared, parts, slots, now_us)
-        else:
-            found = await shared.ask(Check(parts, now_us))
+        found = await shared.decide(parts, now_us)
         if found is None:
             return self._outage(parts, now_us)
         decision = self._decided(parts, found, "redis")
@@ -262,48 +254,6 @@ class RateLimiter:
                 if not (quota.allowed or part.policy.shadow):
                     self._denied.remember(part.key, part.cost, quota, asked_at)
         return decision
-
-    async def _across(
-        self, shared: SharedStore, parts: tuple[Part, ...], slots: Sequence[int], now_us: int
-    ) -> list[int] | None:
-        """Ask every slot, then charge every slot; None if one did not answer."""
-        groups = [
-            [part for part, own in zip(parts, slots, strict=True) if own == one]
-            for one in dict.fromkeys(slots)
-        ]
-
-        async def ask(look: bool) -> list[dict[Part, Sequence[int]]]:
-            """What each slot answered; nothing where it did not."""
-            checks = [Check(group, now_us, look) for group in groups]
-            replies = await asyncio.gather(*map(shared.ask, checks))
-            return [
-                {}
-                if reply is None
-                else {part: reply[n * A_PART : (n + 1) * A_PART] for n, part in enumerate(group)}
-                for group, reply in zip(groups, replies, strict=True)
-            ]
-
-        def denies(found: dict[Part, Sequence[int]]) -> bool:
-            return any(one[WAIT] > 0 and not part.policy.shadow for part, one in found.items())
-
-        found = await ask(look=True)
-        if all(found) and not any(map(denies, found)):
-            found = await ask(look=False)
-            if not all(found) or any(map(denies, found)):
-                charged = [
-                    (part, one[MARK])
-                    for group in found
-                    if not denies(group)
-                    for part, one in group.items()
-                    if one[WAIT] <= 0
-                ]
-                self._refunds += len(charged)
-                if charged:
-                    await shared.refund(charged, now_us)
-        if not all(found):
-            return None
-        answers = {part: one for group in found for part, one in group.items()}
-        return list(chain.from_iterable(answers[part] for part in parts))
 
     def _remembered(self, parts: tuple[Part, ...], now: float) -> Decision | None:
         """The denial that this process remembers of any of the parts."""

@@ -6,27 +6,29 @@ import asyncio
 import contextlib
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import chain
 from typing import Final
 
 from perflab.ratelimit.errors import RateLimitError, RateLimitUnavailable
 from perflab.ratelimit.local import Part
 from perflab.ratelimit.policies import Policy
-from perflab.ratelimit.script import A_PART, Calls, Check
+from perflab.ratelimit.script import A_PART, MARK, WAIT, Calls, Check
 from perflab.redis_link import (
     FAILURES,
     Batcher,
-    Circuit,
-    RedisUrlError,
+    Command,
+    Guard,
+    insisting,
     open_link,
-    reason,
     slot,
 )
 
 _PARTS_A_BATCH: Final = 256
 """The server does nothing else meanwhile: about a millisecond."""
-_IN_FLIGHT: Final = 8
 
 Reply = Sequence[int] | None
+Answers = dict[Part, Sequence[int]]
+"""What one slot of a cluster said of each part."""
 
 
 class SharedStore:
@@ -55,27 +57,30 @@ class SharedStore:
         failures: int,
         probe_s: float,
     ) -> None:
-        try:
-            self._link = open_link(url, cluster=cluster, timeout_s=timeout_s)
-        except RedisUrlError as error:
-            raise RateLimitError(str(error)) from None
+        link = open_link(url, cluster=cluster, timeout_s=timeout_s, error=RateLimitError)
+        self._link = link
         self._calls = Calls(policies)
         self._probe = Check([probe], 0)
         self._budget_s = budget_s
         self._timeout_s = timeout_s
-        self._refunds: set[asyncio.Task[None]] = set()
+        self._refunding: set[asyncio.Task[None]] = set()
         self.cluster = cluster
-        self.where = self._link.where
+        self.where = link.where
         """Address for messages, without credentials."""
-        self.circuit = Circuit(self._is_well, failures=failures, probe_s=probe_s)
-        self._checks: Batcher[Check, Reply] = Batcher(
-            self._run,
-            failures=FAILURES,
+        self.refunds = 0
+        """Charges taken back because another slot denied."""
+        self._guard = Guard(
+            link,
+            reach=lambda: link.call(self._calls.check([self._probe])),
+            probe=lambda: self.ask(self._probe),
             budget_s=budget_s,
-            give_up_s=timeout_s,
-            max_weight=_PARTS_A_BATCH,
-            in_flight=_IN_FLIGHT,
-            outcome=self.circuit.outcome,
+            timeout_s=timeout_s,
+            failures=failures,
+            probe_s=probe_s,
+        )
+        self.circuit = self._guard.circuit
+        self._checks: Batcher[Check, Reply] = self._guard.batcher(
+            self._run, max_weight=_PARTS_A_BATCH
         )
 
     @property
@@ -87,46 +92,42 @@ class SharedStore:
         """The values that the script returns for the check."""
         return self._checks.ask(check, len(check.parts))
 
+    async def decide(self, parts: Sequence[Part], now_us: int) -> Reply:
+        """Charge all parts or none; on a cluster over several slots see ``_across``."""
+        if self.cluster and len(parts) > 1:
+            groups: defaultdict[int, list[Part]] = defaultdict(list)
+            for part in parts:
+                groups[slot(part.key)].append(part)
+            if len(groups) > 1:
+                return await self._across(parts, list(groups.values()), now_us)
+        return await self.ask(Check(parts, now_us))
+
     async def ping(self) -> None:
         """Return when a check was decided; RateLimitUnavailable says why none is."""
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                await self._link.call(self._calls.check([self._probe]))
-        except FAILURES as error:
-            raise RateLimitUnavailable(
-                f"Redis at {self.where} decides nothing: {reason(error)}; check that it runs, that"
-                " the address and password are right and that scripts may run and write"
-            ) from None
-
-    async def refund(self, charged: Sequence[tuple[Part, int]], now_us: int) -> None:
-        """Take charges back; waits no longer than the budget, and goes on behind it."""
-        task = asyncio.get_running_loop().create_task(self._take_back(charged, now_us))
-        self._refunds.add(task)
-        task.add_done_callback(self._refunds.discard)
-        await asyncio.wait((task,), timeout=self._budget_s)
+        advice = (
+            "check that it runs, that the address and password are right and that scripts may run"
+            " and write"
+        )
+        async with insisting(
+            self._link, self._timeout_s, RateLimitUnavailable, "decides nothing", advice
+        ):
+            await self._link.call(self._calls.check([self._probe]))
 
     async def delete(self, keys: Sequence[str]) -> None:
         """Let keys start from nothing; RateLimitUnavailable if that was not done."""
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                replies = await self._link.run([("UNLINK", key) for key in keys])
-                for reply in replies:
-                    if isinstance(reply, BaseException):
-                        raise reply
-        except FAILURES as error:
-            raise RateLimitUnavailable(
-                f"Redis at {self.where} reset nothing: {reason(error)}; try again"
-            ) from None
+        async with insisting(
+            self._link, self._timeout_s, RateLimitUnavailable, "reset nothing", "try again"
+        ):
+            for reply in await self._link.run([("UNLINK", key) for key in keys]):
+                if isinstance(reply, BaseException):
+                    raise reply
 
     async def close(self) -> None:
         """Let everybody go and close the connections; the breaker stays open."""
-        await self.circuit.close()
-        await self._checks.close()
-        for task in self._refunds:
+        for task in self._refunding:
             task.cancel()
-        await asyncio.gather(*self._refunds, return_exceptions=True)
-        with contextlib.suppress(*FAILURES):
-            await self._link.close()
+        await asyncio.gather(*self._refunding, return_exceptions=True)
+        await self._guard.close()
 
     async def _run(self, checks: list[Check]) -> list[Reply]:
         if not self.cluster:
@@ -145,22 +146,57 @@ class SharedStore:
                 answers[index] = answer
         return answers
 
-    async def _take_back(self, charged: Sequence[tuple[Part, int]], now_us: int) -> None:
-        groups: defaultdict[int, list[tuple[Part, int]]] = defaultdict(list)
-        for part, mark in charged:
-            groups[slot(part.key)].append((part, mark))
-        commands = [self._calls.refund(group, now_us) for group in groups.values()]
+    async def _across(
+        self, parts: Sequence[Part], groups: Sequence[Sequence[Part]], now_us: int
+    ) -> Reply:
+        """Ask every slot, then charge every slot; None if one did not answer.
+
+        One that denies by then has the others refunded.
+        """
+        found = await self._asked(groups, now_us, look=True)
+        if all(found) and not any(map(_denies, found)):
+            found = await self._asked(groups, now_us)
+            if not all(found) or any(map(_denies, found)):
+                await self._refund(found, now_us)
+        if not all(found):
+            return None
+        answers = {part: one for group in found for part, one in group.items()}
+        return list(chain.from_iterable(answers[part] for part in parts))
+
+    async def _asked(
+        self, groups: Sequence[Sequence[Part]], now_us: int, *, look: bool = False
+    ) -> list[Answers]:
+        """What each slot answered; nothing where it did not."""
+        replies = await asyncio.gather(*(self.ask(Check(one, now_us, look)) for one in groups))
+        return [
+            {}
+            if reply is None
+            else {part: reply[n * A_PART : (n + 1) * A_PART] for n, part in enumerate(group)}
+            for group, reply in zip(groups, replies, strict=True)
+        ]
+
+    async def _refund(self, found: Sequence[Answers], now_us: int) -> None:
+        """Take charges back; waits no longer than the budget, and goes on behind it."""
+        commands = []
+        for group in found:
+            charged = [(part, one[MARK]) for part, one in group.items() if one[WAIT] <= 0]
+            if charged and not _denies(group):
+                self.refunds += len(charged)
+                commands.append(self._calls.refund(charged, now_us))
+        if commands:
+            task = asyncio.get_running_loop().create_task(self._take_back(commands))
+            self._refunding.add(task)
+            task.add_done_callback(self._refunding.discard)
+            await asyncio.wait((task,), timeout=self._budget_s)
+
+    async def _take_back(self, commands: Sequence[Command]) -> None:
         with contextlib.suppress(*FAILURES):  # then it stays charged, and drains with time
             async with asyncio.timeout(self._timeout_s):
                 await self._link.run(commands)
 
-    async def _is_well(self) -> bool:
-        with contextlib.suppress(*FAILURES):
-            async with asyncio.timeout(self._timeout_s):
-                # connects, which may take longer than the budget
-                await self._link.call(self._calls.check([self._probe]))
-            return await self.ask(self._probe) is not None
-        return False
+
+def _denies(found: Answers) -> bool:
+    return any(one[WAIT] > 0 and not part.policy.shadow for part, one in found.items())
 
 
 def _shared_out(checks: Sequence[Check], reply: Sequence[int]) -> list[Reply]:

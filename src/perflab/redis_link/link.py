@@ -53,11 +53,13 @@ class Link(Protocol):
         ...
 
 
-def open_link(url: str, *, cluster: bool, timeout_s: float) -> Link:
+def open_link(
+    url: str, *, cluster: bool, timeout_s: float, error: type[PerflabError] = RedisUrlError
+) -> Link:
     """A link to the server of ``url``; nothing is connected yet.
 
     Retrying is off: who waits for a server longer than its answer is worth is worse off than
-    without it. ``timeout_s`` is for connecting; a RedisUrlError says what a URL must look like.
+    without it. ``timeout_s`` is for connecting; an ``error`` says what a URL must look like.
     """
     options: dict[str, Any] = {
         # redis-py's own timeout costs a task a command; callers bound everything themselves
@@ -74,7 +76,7 @@ def open_link(url: str, *, cluster: bool, timeout_s: float) -> Link:
         return _ServerLink(redis.asyncio.Redis.from_url(url, **options))
     except (ValueError, TypeError, AttributeError, RedisError, RedisClusterException):
         # the reason may hold a part of the password
-        raise RedisUrlError(
+        raise error(
             "the Redis URL cannot be used; its form is redis://user:password@host:port/db, with"
             " special characters of the password percent-encoded, and no db for a cluster"
         ) from None

@@ -8,9 +8,8 @@ from collections.abc import Callable, Collection
 from importlib.resources import files
 from typing import Any, Final, Protocol
 
-from perflab.cache.entry import check_name
-from perflab.cache.redis.link import open_link
-from perflab.redis_link import FAILURES
+from perflab.cache.entry import CacheError, check_name
+from perflab.redis_link import FAILURES, open_link
 
 MOST_URLS: Final = 10_000
 """Under one tag; a tag with more has all files looked at when it is purged."""
@@ -72,7 +71,7 @@ class RedisTagIndex:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._prefix = check_name(prefix, "prefix") + "e:"
-        self._link = open_link(url, cluster=cluster, timeout_s=timeout_s)
+        self._link = open_link(url, cluster=cluster, timeout_s=timeout_s, error=CacheError)
         self._timeout_s = timeout_s
         self._most_urls = most_urls
         self._clock = clock

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any, Final, Literal, get_args
 
 import msgspec
 
 from perflab.cache.entry import CacheError
 from perflab.cache.redis.link import RedisUnavailable
-from perflab.redis_link import FAILURES, Link, reason
+from perflab.redis_link import Link, insisting
 
 Policy = Literal[
     "noeviction",
@@ -59,13 +58,10 @@ def bytes_for(entries: int, entry_bytes: float) -> int:
 async def read_capacity(link: Link, timeout_s: float) -> Capacity:
     """The limit of a single server; RedisUnavailable if it does not answer."""
     _check_single(link)
-    try:
-        async with asyncio.timeout(timeout_s):
-            memory: dict[str, Any] = await link.client.info("memory")
-            stats: dict[str, Any] = await link.client.info("stats")
-            keys = await link.client.dbsize()
-    except FAILURES as error:
-        raise RedisUnavailable(f"Redis at {link.where} does not answer: {reason(error)}") from None
+    async with insisting(link, timeout_s, RedisUnavailable, "does not say its capacity"):
+        memory: dict[str, Any] = await link.client.info("memory")
+        stats: dict[str, Any] = await link.client.info("stats")
+        keys = await link.client.dbsize()
     return Capacity(
         max_bytes=int(memory["maxmemory"]),
         policy=str(memory["maxmemory_policy"]),
@@ -82,14 +78,9 @@ async def set_capacity(link: Link, timeout_s: float, max_bytes: int, policy: Pol
         raise CacheError(f"max_bytes must be positive, not {max_bytes}")
     if policy not in POLICIES:
         raise CacheError(f"unknown eviction policy {policy!r}; known are {', '.join(POLICIES)}")
-    try:
-        async with asyncio.timeout(timeout_s):
-            await link.client.config_set("maxmemory", max_bytes)
-            await link.client.config_set("maxmemory-policy", policy)
-    except FAILURES as error:
-        raise RedisUnavailable(
-            f"the capacity of Redis at {link.where} was not set: {reason(error)}"
-        ) from None
+    async with insisting(link, timeout_s, RedisUnavailable, "does not take a capacity"):
+        await link.client.config_set("maxmemory", max_bytes)
+        await link.client.config_set("maxmemory-policy", policy)
     return await read_capacity(link, timeout_s)
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from perflab import redis_link
 from perflab.cache.entry import CacheError
-from perflab.redis_link import Link, RedisUrlError, by_slot
+from perflab.redis_link import Link, by_slot
 
 _NAMES_AT_ONCE: Final = 1_000
 """That one UNLINK takes, so that it does not block the server for long."""
@@ -15,14 +14,6 @@ _NAMES_AT_ONCE: Final = 1_000
 
 class RedisUnavailable(CacheError):
     """The server does not answer, or refuses; the message says which server and why."""
-
-
-def open_link(url: str, *, cluster: bool, timeout_s: float) -> Link:
-    """As ``perflab.redis_link.open_link``; a CacheError says what a URL must look like."""
-    try:
-        return redis_link.open_link(url, cluster=cluster, timeout_s=timeout_s)
-    except RedisUrlError as error:
-        raise CacheError(str(error)) from None
 
 
 async def mget(link: Link, names: Sequence[str]) -> dict[str, bytes | None]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any, Final, NamedTuple
@@ -11,10 +10,9 @@ from typing import Any, Final, NamedTuple
 from perflab.cache.entry import Invalidation
 from perflab.cache.redis.channel import messages
 from perflab.cache.redis.link import mget, purge
-from perflab.redis_link import FAILURES, Batcher, Circuit, Command, Link, Outcome
+from perflab.redis_link import Batcher, Command, Guard, Link, Outcome
 
 _NAMES_A_BATCH: Final = 1_000
-_IN_FLIGHT: Final = 8
 
 Found = dict[str, bytes | None]
 
@@ -57,38 +55,30 @@ class Server:
         channel: str,
     ) -> None:
         self._link = link
-        self._timeout_s = timeout_s
-        self._probe = probe
         self._channel = channel
-        self.circuit = Circuit(self._is_well, failures=failures, probe_s=probe_s)
+        self._guard = Guard(
+            link,
+            reach=lambda: mget(link, [probe]),
+            probe=lambda: self.read([probe]),
+            budget_s=budget_s,
+            timeout_s=timeout_s,
+            failures=failures,
+            probe_s=probe_s,
+        )
+        self.circuit = self._guard.circuit
         self.purges_failed = 0
         """Batches of purges that failed or took too long."""
-        self._reads: Batcher[Sequence[str], Found] = Batcher(
-            self._run_reads,
-            failures=FAILURES,
-            budget_s=budget_s,
-            give_up_s=timeout_s,
-            max_weight=_NAMES_A_BATCH,
-            in_flight=_IN_FLIGHT,
-            outcome=self.circuit.outcome,
+        self._reads: Batcher[Sequence[str], Found] = self._guard.batcher(
+            self._run_reads, max_weight=_NAMES_A_BATCH
         )
-        self._writes: Batcher[_Write, list[Any]] = Batcher(
-            self._run_writes,
-            failures=FAILURES,
-            budget_s=budget_s,
-            give_up_s=timeout_s,
-            max_weight=_NAMES_A_BATCH,
-            in_flight=_IN_FLIGHT,
-            outcome=self.circuit.outcome,
-            unclaimed=self._take_back,
+        self._writes: Batcher[_Write, list[Any]] = self._guard.batcher(
+            self._run_writes, max_weight=_NAMES_A_BATCH, unclaimed=self._take_back
         )
-        self._purges: Batcher[_Purge, bool] = Batcher(
+        # a server that refuses to write may still be read
+        self._purges: Batcher[_Purge, bool] = self._guard.unhurried(
             self._run_purges,
-            failures=FAILURES,
-            budget_s=purge_timeout_s,
-            give_up_s=purge_timeout_s,
             max_weight=_NAMES_A_BATCH,
-            in_flight=_IN_FLIGHT,
+            timeout_s=purge_timeout_s,
             outcome=self._purge_outcome,
         )
 
@@ -121,12 +111,7 @@ class Server:
 
     async def close(self) -> None:
         """Let everybody go and close the connections; the breaker stays open."""
-        await self.circuit.close()
-        await self._reads.close()
-        await self._writes.close()
-        await self._purges.close()
-        with contextlib.suppress(*FAILURES):
-            await self._link.close()
+        await self._guard.close()
 
     async def _run_reads(self, asked: list[Sequence[str]]) -> list[Found]:
         names = dict.fromkeys(chain.from_iterable(asked))
@@ -147,18 +132,9 @@ class Server:
         return [True] * len(asked)
 
     def _purge_outcome(self, outcome: Outcome, began_at: float) -> None:
-        # no matter for the breaker: a server that refuses to write may still be read
         if outcome != "answered":
             self.purges_failed += 1
 
     def _take_back(self, write: _Write) -> None:
         if write.undo is not None and not self.circuit.is_open:
             self.write([write.undo])
-
-    async def _is_well(self) -> bool:
-        """Whether the server answers within the budget."""
-        with contextlib.suppress(*FAILURES):
-            async with asyncio.timeout(self._timeout_s):
-                await mget(self._link, [self._probe])  # connects, which may take longer
-            return await self.read([self._probe]) is not None
-        return False

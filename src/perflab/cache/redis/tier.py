@@ -33,11 +33,11 @@ from perflab.cache.entry import (
 from perflab.cache.redis.capacity import Capacity, Policy, read_capacity, set_capacity
 from perflab.cache.redis.channel import Callback, Listener
 from perflab.cache.redis.keys import Keys
-from perflab.cache.redis.link import RedisUnavailable, open_link
+from perflab.cache.redis.link import RedisUnavailable
 from perflab.cache.redis.scripts import FILL, RELEASE, TAKE, VERSION
 from perflab.cache.redis.server import Server
 from perflab.cache.redis.stats import Counters, RedisStats
-from perflab.redis_link import FAILURES, Command, reason
+from perflab.redis_link import Command, insisting, open_link
 
 _MISS: Final = Fetched("miss")
 _UNAVAILABLE: Final = Fetched("unavailable")
@@ -101,7 +101,7 @@ class RedisTier:
             raise CacheError(f"jitter must be at least 0 and below 1, not {jitter}")
         self._keys = Keys(prefix)
         self._codec = codec or Codec()
-        self._link = open_link(url, cluster=cluster, timeout_s=timeout_s)
+        self._link = open_link(url, cluster=cluster, timeout_s=timeout_s, error=CacheError)
         self._timeout_s = timeout_s
         self._probe_s = probe_s
         self._jitter = jitter
@@ -138,14 +138,11 @@ class RedisTier:
 
     async def ping(self) -> None:
         """Return when Redis answers; RedisUnavailable says why it does not. For start-up."""
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                await self._link.call(("GET", self._keys.epoch))
-        except FAILURES as error:
-            raise RedisUnavailable(
-                f"Redis at {self._link.where} does not answer: {reason(error)}; check that it"
-                " runs and that the address and password are right"
-            ) from None
+        advice = "check that it runs and that the address and password are right"
+        async with insisting(
+            self._link, self._timeout_s, RedisUnavailable, "does not answer", advice
+        ):
+            await self._link.call(("GET", self._keys.epoch))
 
     async def get(self, key: str, tags: Sequence[str] = (), codec: Codec | None = None) -> Fetched:
         """What is stored under ``key``, if it was filled under exactly these tags."""
