@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -14,10 +16,12 @@ import psycopg
 from psycopg import sql
 
 from perflab.api.app import create_app
+from perflab.api.server import HEADERS_S, serve
 from perflab.api.settings import ApiSettings
 from perflab.cache.shared import Purger
 from perflab.ratelimit import DEFAULT_POLICIES
 from perflab.schema.population import NOW
+from perflab.services.ports import free_ports
 
 T = TypeVar("T")
 
@@ -65,14 +69,61 @@ def settings_for(postgres: str, redis: str, **changes: Any) -> ApiSettings:
 async def running(
     settings: ApiSettings, clock: Clock | None = None, beyond: Sequence[Purger] = ()
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the application, which runs in this process for as long as the block."""
+    """A client of the application, which runs in this process for as long as the block.
+
+    Every answer that the client gets must be one that ``/openapi.json`` speaks of.
+    """
     app = create_app(settings, clock=clock or Clock(), beyond=beyond)
     transport = httpx.ASGITransport(app, client=("192.0.2.7", 7))
     async with (
         app.lifespan_context(app),
         httpx.AsyncClient(transport=transport, base_url="http://api.test") as client,
     ):
+        document = (await client.get("/openapi.json")).json()
+        client.event_hooks = {"response": [described_by(document)]}
         yield client
+
+
+def described_by(document: dict[str, Any]) -> Callable[[httpx.Response], Awaitable[None]]:
+    """Fails a test in which the application answers with a status that is not described."""
+    described = [
+        (re.compile(re.sub(r"\{\w+\}", "[^/]+", path)), operations)
+        for path, operations in document["paths"].items()
+    ]
+
+    async def check(response: httpx.Response) -> None:
+        method = response.request.method.lower().replace("head", "get")
+        for path, operations in described:
+            if path.fullmatch(response.request.url.path) and method in operations:
+                # a defect is described by nobody
+                known = {*operations[method]["responses"], "500"}
+                assert str(response.status_code) in known, response.request.url
+
+    return check
+
+
+async def served(
+    settings: ApiSettings,
+    scenario: Callable[[int], Awaitable[None]],
+    *,
+    headers_s: float = HEADERS_S,
+) -> None:
+    """The scenario against the application under granian, which is then told to stop."""
+    port = next(free_ports())
+    ready = asyncio.Event()
+    app = create_app(settings, clock=Clock())
+    serving = asyncio.create_task(
+        serve(app, host="127.0.0.1", port=port, ready=ready.set, headers_s=headers_s)
+    )
+    waiting = asyncio.create_task(ready.wait())
+    await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if not serving.done():
+        try:
+            await scenario(port)
+        finally:
+            signal.raise_signal(signal.SIGINT)
+    await serving
 
 
 async def signed_in(client: httpx.AsyncClient, email: str) -> dict[str, str]:

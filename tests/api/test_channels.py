@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import httpx
 import msgspec
@@ -97,5 +98,42 @@ def test_without_redis_publishing_is_503_and_reading_goes_on(world: World) -> No
             assert {answer.status_code for answer in answers} == {503}
             assert all(int(answer.headers["retry-after"]) >= 1 for answer in answers)
             assert (await client.get("/tasks", headers=ada)).status_code == 200
+
+    run(scenario())
+
+
+def test_a_poll_answers_at_once_with_what_there_is_and_else_waits_for_it(world: World) -> None:
+    async def scenario() -> None:
+        async with running(world.settings) as client:
+            ada = await signed_in(client, world.ada_email)
+
+            async def poll(query: str) -> dict[str, Any]:
+                answer = await client.get(f"{NEWS}?{query}", headers=ada)
+                assert answer.status_code == 200, answer.text
+                assert answer.headers["cache-control"] == "no-store"
+                found: dict[str, Any] = answer.json()
+                return found
+
+            start = await poll("wait=20")
+            assert (start["messages"], start["recovered"]) == ([], True)
+            waiting = asyncio.create_task(poll(f"after={start['position']}&wait=25"))
+            await asyncio.sleep(0.1)
+            assert not waiting.done()
+            for number, lane in enumerate(("normal", "critical")):
+                body = {"data": {"n": number}, "lane": lane}
+                assert (await client.post(NEWS, json=body, headers=ada)).status_code == 201
+            first = await waiting
+            assert first["messages"][-1] == {"lane": "normal", "offset": 1, "data": {"n": 0}}
+            all_of_it = await poll(f"after={start['position']}&wait=25")
+            assert [one["lane"] for one in all_of_it["messages"]] == ["critical", "normal"]
+            nothing = await poll(f"after={all_of_it['position']}&wait=1")
+            assert (nothing["messages"], nothing["position"]) == ([], all_of_it["position"])
+            lost = await poll("after=abc.1.1&wait=25")
+            assert (lost["messages"], lost["recovered"]) == ([], False)
+            for query in ("after=now", "wait=31", "wait=-1", "since=1"):
+                answer = await client.get(f"{NEWS}?{query}", headers=ada)
+                assert answer.status_code == 400, query
+            bobs = await client.get(f"/channels/user:{world.bob}/messages", headers=ada)
+            assert bobs.status_code == 403
 
     run(scenario())

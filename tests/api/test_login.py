@@ -142,7 +142,7 @@ def test_settings_name_what_is_wrong_and_never_show_a_secret() -> None:
         ({"secret": "short"}, "secret must have at least"),
         ({"pool_size": 11}, "pool_size=11"),
         ({"deadline_s": 0}, "deadline_s=0"),
-        ({"policies": ()}, "api, auth, heavy is missing"),
+        ({"policies": ()}, "api, auth, heavy, realtime is missing"),
         ({"postgres": ""}, "postgres is empty"),
     ):
         fields: dict[str, Any] = {"postgres": "x", "redis": "y", "secret": SECRET}

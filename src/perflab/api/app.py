@@ -20,6 +20,7 @@ from perflab.api.entries import Entries
 from perflab.api.habits import Habits
 from perflab.api.limits import charges
 from perflab.api.notes import Notes
+from perflab.api.openapi import Documentation
 from perflab.api.operations import Operations
 from perflab.api.parts import Clock, Parts
 from perflab.api.passwords import Passwords
@@ -37,6 +38,7 @@ from perflab.database.pool import Connection, DatabaseUnavailable, Pool, PoolTim
 from perflab.monitor import MetricsRegistry
 from perflab.ratelimit import RateLimiter, RateLimitMiddleware, RateLimitUnavailable
 from perflab.realtime import ChannelLog
+from perflab.realtime.waiting import Waiting
 
 KEYS_KEPT_S: Final = 24 * 3600.0
 """How long a client may repeat a write under its Idempotency-Key."""
@@ -59,6 +61,7 @@ def create_app(settings: ApiSettings, *, clock: Clock, beyond: Sequence[Purger] 
     without = settings.without
     memory = MemoryTier(_MEMORY_ENTRIES, max_bytes=_MEMORY_BYTES)
     redis = RedisTier(settings.redis, prefix=settings.prefix, budget_s=settings.cache_budget_s)
+    channels = ChannelLog(settings.redis, prefix=f"{settings.prefix}channels:")
     parts = Parts(
         settings=settings,
         clock=clock,
@@ -81,7 +84,8 @@ def create_app(settings: ApiSettings, *, clock: Clock, beyond: Sequence[Purger] 
             prefix=f"{settings.prefix}rl:",
             budget_s=settings.limiter_budget_s,
         ),
-        channels=ChannelLog(settings.redis, prefix=f"{settings.prefix}channels:"),
+        channels=channels,
+        waiting=Waiting(channels, settings.redis),
         cursors=Cursors(settings.secret),
     )
     sessions = Sessions(parts)
@@ -101,14 +105,21 @@ def create_app(settings: ApiSettings, *, clock: Clock, beyond: Sequence[Purger] 
         Notes(parts),
         Analytics(parts),
         Public(parts),
-        Channels(parts.channels),
+        Channels(parts.channels, parts.waiting),
         Batches(parts, through_all),
         Operations(parts, registry),
     )
-    limits = Middleware(RateLimitMiddleware, limiter=parts.limiter, charges=charges(settings))
+    charged = charges(settings)
+
+    def policies(path: str) -> list[str]:
+        return [one.policy for one in charged({"type": "http", "path": path, "headers": []})]
+
+    resources = [one for room in rooms for one in room.routes()]
+    described = Documentation(resources, policies)
+    limits = Middleware(RateLimitMiddleware, limiter=parts.limiter, charges=charged)
     # no Starlette around it, which would add two layers, both for errors
     app = Paths(
-        [route for room in rooms for route in room.routes()],
+        [*resources, *described.routes()],
         middleware=[
             Middleware(ProblemsMiddleware),
             Middleware(AuthenticationMiddleware, sessions=sessions),
@@ -147,6 +158,7 @@ def _lifespan(
             await closing.enter_async_context(parts.redis)
             await closing.enter_async_context(parts.cache)
             await closing.enter_async_context(parts.channels)
+            await closing.enter_async_context(parts.waiting)
             await _prepare(parts)
             forgetting = asyncio.create_task(_forget_keys(parts.pool))
             try:

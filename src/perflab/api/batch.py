@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 from urllib.parse import unquote
 
 import msgspec
@@ -17,6 +17,8 @@ from perflab.api.problems import Problem
 from perflab.api.responses.tags_passed import RawFields
 from perflab.api.routing import Operation, Resource, resource
 from perflab.asgi import App, Message, Scope
+
+T = TypeVar("T")
 
 MOST_ITEMS: Final = 20
 MOST_AT_ONCE: Final = 5
@@ -55,10 +57,10 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Any JSON value; sent as ``application/json``."""
 
 
-class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Batch(msgspec.Struct, Generic[T], frozen=True, forbid_unknown_fields=True):
     """The body of a batch. Its items are decoded one by one: a wrong one harms no other."""
 
-    requests: Annotated[list[msgspec.Raw], Meta(min_length=1, max_length=MOST_ITEMS)]
+    requests: Annotated[list[T], Meta(min_length=1, max_length=MOST_ITEMS)]
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -91,10 +93,12 @@ class Batches:
 
     def routes(self) -> list[Resource]:
         """The routes of these endpoints."""
-        run = Operation(self.run, {200: Answers}, takes=self._body(Batch))
+        run = Operation(
+            self.run, {200: Answers}, takes=self._body(Batch[msgspec.Raw], shown=Batch[Item])
+        )
         return [resource("/batch", post=run)]
 
-    async def run(self, request: Request, batch: Batch) -> Response:
+    async def run(self, request: Request, batch: Batch[msgspec.Raw]) -> Response:
         """Up to 20 requests in one, at most 5 of them under way at once, in no order.
 
         Each is authenticated as the batch is, charged to the caller's quota as if it had come

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
-from typing import Annotated, Final, Generic, TypeVar
+from typing import Annotated, Any, Final, Generic, TypeVar
 
 import msgspec
 from msgspec import Meta
-from msgspec.inspect import StructType, VarTupleType
+from msgspec.inspect import BoolType, IntType, StructType, Type, VarTupleType
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
@@ -23,6 +24,9 @@ TEXT: Final = r"^[^\x00]*$"
 Title = Annotated[str, Meta(min_length=1, max_length=500, pattern=TEXT)]
 Line = Annotated[str, Meta(min_length=1, max_length=320, pattern=TEXT)]
 
+_WHOLE: Final = re.compile(r"-?(0|[1-9][0-9]{0,18})")
+_BOOLEANS: Final = {"true": True, "false": False}
+
 encode: Final = msgspec.json.Encoder().encode
 
 
@@ -33,12 +37,15 @@ class Body(Generic[T]):
         type_: what it must be.
         most_bytes: of the body.
         within_s: in which all of it must arrive; a client that dribbles is not waited for.
+        shown: what clients are told that it must be, if that says more.
     """
 
     problems: Final[Sequence[int]] = (400, 408, 413, 415, 422)
 
-    def __init__(self, type_: type[T], most_bytes: int, within_s: float) -> None:
-        self.type = type_
+    def __init__(
+        self, type_: type[T], most_bytes: int, within_s: float, *, shown: Any = None
+    ) -> None:
+        self.shown: Final[Any] = type_ if shown is None else shown
         self._decoder = msgspec.json.Decoder(type_)
         self._most_bytes = most_bytes
         self._within_s = within_s
@@ -76,25 +83,36 @@ class Query(Generic[T]):
     problems: Final[Sequence[int]] = (400,)
 
     def __init__(self, type_: type[T]) -> None:
-        self.type = type_
+        self.shown = type_
+        self._type = type_
         described = msgspec.inspect.type_info(type_)
         fields = described.fields if isinstance(described, StructType) else ()
-        self._lists = frozenset(
-            one.encode_name for one in fields if isinstance(one.type, VarTupleType)
-        )
+        self._types = {one.encode_name: one.type for one in fields}
 
     async def read(self, request: Request) -> T:
         """The query of a request; a 400 for a parameter that is unknown, wrong or repeated."""
-        given: dict[str, str | list[str]] = {}
+        given: dict[str, object] = {}
         for name in request.query_params:
-            values = request.query_params.getlist(name)
-            if name not in self._lists and len(values) > 1:
+            values, type_ = request.query_params.getlist(name), self._types.get(name)
+            if isinstance(type_, VarTupleType):
+                given[name] = values
+            elif len(values) > 1:
                 raise Problem(400, "a query parameter is given twice")
-            given[name] = values if name in self._lists else values[0]
+            else:
+                given[name] = _plain(values[0], type_)
         try:
-            return msgspec.convert(given, self.type, strict=False)
+            return msgspec.convert(given, self._type)
         except msgspec.ValidationError as error:
             raise Problem(400, f"query: {error}") from None
+
+
+def _plain(text: str, type_: Type | None) -> object:
+    """A parameter in its one spelling as JSON; anything else stays text, which is refused."""
+    if isinstance(type_, IntType) and _WHOLE.fullmatch(text):
+        return int(text)
+    if isinstance(type_, BoolType) and text in _BOOLEANS:
+        return _BOOLEANS[text]
+    return text
 
 
 def path_id(request: Request, name: str = "id") -> int:
@@ -117,16 +135,19 @@ def json_response(
 
 
 async def _bounded(request: Request, most_bytes: int) -> bytes:
-    too_large = Problem(413, f"a body has at most {most_bytes} bytes")
     length = request.headers.get("content-length", "")
     if length.isascii() and length.isdecimal() and int(length[:20]) > most_bytes:
-        raise too_large
+        raise _too_large(most_bytes)
     body = bytearray()
     try:
         async for chunk in request.stream():
             body += chunk
             if len(body) > most_bytes:
-                raise too_large
+                raise _too_large(most_bytes)
     except ClientDisconnect:
         raise Problem(400, "the body ended early") from None
     return bytes(body)
+
+
+def _too_large(most_bytes: int) -> Problem:
+    return Problem(413, f"a body has at most {most_bytes} bytes")

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from perflab.api import habit_store as store
 from perflab.api.authentication import signed_in
-from perflab.api.bodies import Query, path_id
+from perflab.api.bodies import Query, RowId, path_id
 from perflab.api.habit_types import Entry, EntryChange, EntryPage, EntryQuery, NewEntry
 from perflab.api.invalidation import check_in_tags, entries_tag, entry_key, entry_rows_tag
 from perflab.api.parts import Parts
@@ -32,6 +32,7 @@ class Entries:
         return [
             resource(
                 "/habits/{id}/entries",
+                id=RowId,
                 get=Operation(self.list, {200: EntryPage}, takes=Query(EntryQuery)),
                 post=Operation(
                     self.create,
@@ -43,6 +44,8 @@ class Entries:
             ),
             resource(
                 "/habits/{id}/entries/{entry_id}",
+                id=RowId,
+                entry_id=RowId,
                 get=Operation(self.get, {200: Entry}),
                 patch=Operation(self.change, {200: Entry}, takes=self._body(EntryChange)),
                 delete=Operation(self.delete, {204: None}),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Any, Final
 
+from msgspec import UNSET
 from psycopg import sql
 
 from perflab.api.habit_types import (
@@ -117,7 +118,7 @@ async def list_entries(
     """Up to ``limit`` + 1 entries behind a place; None if the user has no such habit."""
     if await get_habit(conn, user_id, habit_id) is None:
         return None
-    days = {name: day for name in _DAYS if (day := getattr(query, name)) is not None}
+    days = {name: day for name in _DAYS if (day := getattr(query, name)) is not UNSET}
     where = equal(habit_id=habit_id).narrowed([_DAYS[name] for name in days], days)
     order = Order(_DAY, query.sort.startswith("-"), _DAY_OF_ORDINAL)
     return await _ENTRIES.page(conn, where, order, after, query.limit)

@@ -78,8 +78,8 @@ class EntryPage(msgspec.Struct, frozen=True):
 class EntryQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The query of a list: the days from ``since`` to ``until``, both included."""
 
-    since: date | None = None
-    until: date | None = None
+    since: date | UnsetType = UNSET
+    until: date | UnsetType = UNSET
     sort: Literal["entry_date", "-entry_date"] = "-entry_date"
 
 

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from perflab.api import habit_store as store
 from perflab.api.authentication import signed_in
-from perflab.api.bodies import Query, path_id
+from perflab.api.bodies import Query, RowId, path_id
 from perflab.api.habit_types import (
     Habit,
     HabitChange,
@@ -49,6 +49,7 @@ class Habits:
             ),
             resource(
                 "/habits/{id}",
+                id=RowId,
                 get=Operation(self.get, {200: Habit}),
                 patch=Operation(self.change, {200: Habit}, takes=self._body(HabitChange)),
                 delete=Operation(self.delete, {204: None}),

@@ -15,8 +15,10 @@ RULES: Final[dict[str, str | tuple[str, ...]]] = {
     "/": "api",
     "/auth": "auth",
     "/analytics": ("api", "heavy"),
+    "/channels": "realtime",
     # stored by caches in front, which must not hand one client's quota to another
     "/public": (),
+    "/openapi.json": (),
     "/healthz": (),
     "/readyz": (),
     "/metrics": (),

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Final
 
+from msgspec import UNSET
 from psycopg import sql
 
 from perflab.api.note_types import ListedNote, NewNote, Note, NoteQuery
@@ -32,7 +33,7 @@ async def list_notes(
     where = equal(user_id=user_id)
     if query.tag:
         where = where.narrowed([_TAGGED], {"tags": distinct(query.tag)})
-    if query.pinned is not None:
+    if query.pinned is not UNSET:
         where = where.narrowed([_PINNED], {"pinned": query.pinned})
     order = Order(_ORDERS[query.sort.removeprefix("-")], query.sort.startswith("-"))
     return await _LISTED.page(conn, where, order, after, query.limit)

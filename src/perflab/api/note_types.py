@@ -44,7 +44,7 @@ class NoteQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True
     """The query of a list: notes that carry every ``tag`` given."""
 
     tag: Annotated[tuple[Tag, ...], Meta(max_length=5)] = ()
-    pinned: bool | None = None
+    pinned: bool | UnsetType = UNSET
     sort: Literal["updated_at", "-updated_at", "created_at", "-created_at"] = "-updated_at"
 
 

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from perflab.api import note_store as store
 from perflab.api.authentication import signed_in
-from perflab.api.bodies import Query, path_id
+from perflab.api.bodies import Query, RowId, path_id
 from perflab.api.invalidation import note_key, notes_tag
 from perflab.api.note_types import NewNote, Note, NoteChange, NotePage, NoteQuery
 from perflab.api.parts import Parts
@@ -36,6 +36,7 @@ class Notes:
             ),
             resource(
                 "/notes/{id}",
+                id=RowId,
                 get=Operation(self.get, {200: Note}),
                 patch=Operation(self.change, {200: Note}, takes=self._body(NoteChange)),
                 delete=Operation(self.delete, {204: None}),

@@ -80,5 +80,5 @@ class Operations:
 
 
 def _open(handler: Handler, answers: Mapping[int, Any]) -> Operation[None]:
-    """For anybody, and never kept."""
-    return Operation(handler, answers, anybody=True, validated=False)
+    """For anybody."""
+    return Operation(handler, answers, anybody=True)

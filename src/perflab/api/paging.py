@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Final, NamedTuple
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from perflab.api.cursors import Value
 
@@ -16,11 +16,11 @@ class PageQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """What the query of any list may have; a subclass adds filters and order."""
 
     limit: Annotated[int, Meta(ge=1, le=MOST_ROWS)] = 25
-    cursor: str | None = None
+    cursor: str | UnsetType = UNSET
 
     def filters(self) -> str:
         """Everything but the cursor and how long a page is, as text."""
-        told = msgspec.structs.replace(self, cursor=None, limit=25)
+        told = msgspec.structs.replace(self, cursor=UNSET, limit=25)
         return msgspec.json.encode(told).decode()
 
 

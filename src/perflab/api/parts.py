@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from perflab.api.bodies import Body
 from perflab.api.cursors import Cursors
@@ -13,6 +13,7 @@ from perflab.cache import MemoryTier, RedisTier, TieredCache
 from perflab.database.pool import Pool
 from perflab.ratelimit import RateLimiter
 from perflab.realtime import ChannelLog
+from perflab.realtime.waiting import Waiting
 
 T = TypeVar("T")
 
@@ -33,8 +34,10 @@ class Parts:
     cache: TieredCache
     limiter: RateLimiter
     channels: ChannelLog
+    waiting: Waiting
     cursors: Cursors
 
-    def body(self, type_: type[T]) -> Body[T]:
+    def body(self, type_: type[T], *, shown: Any = None) -> Body[T]:
         """What reads a request's body as this type, within the settings' bounds."""
-        return Body(type_, self.settings.max_body_bytes, self.settings.body_s)
+        settings = self.settings
+        return Body(type_, settings.max_body_bytes, settings.body_s, shown=shown)

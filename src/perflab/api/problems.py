@@ -61,8 +61,17 @@ def no_such_thing() -> Problem:
     return Problem(404, "you have no such thing")
 
 
-def as_problem(error: Exception) -> Problem | None:
-    """What a client is told about an error that was foreseen; None for any other."""
+def refusal_of(error: Exception) -> Response | None:
+    """What a client is answered where an error was foreseen; None for any other.
+
+    Whoever caught the error must not keep the Problem: its traceback holds their frame, and a
+    cycle would hold the request, and with it the connection, until the next garbage collection.
+    """
+    problem = _as_problem(error)
+    return None if problem is None else problem.response()
+
+
+def _as_problem(error: Exception) -> Problem | None:
     if isinstance(error, Problem):
         return error
     if isinstance(error, HTTPException):
@@ -98,11 +107,12 @@ class ProblemsMiddleware:
         try:
             await self._app(scope, receive, watched)
         except Exception as error:
-            problem = as_problem(error)
-            if problem is None:
+            refusal = refusal_of(error)
+            if refusal is None:
                 # the path alone: a query can hold what is nobody's business
                 _LOG.exception("%s %s failed", scope["method"], scope["path"])
-                problem = Problem(500, "this is the server's fault, and it has been logged")
+                defect = Problem(500, "this is the server's fault, and it has been logged")
+                refusal = defect.response()
             if begun:
                 raise
-            await problem.response()(scope, receive, send)
+            await refusal(scope, receive, send)

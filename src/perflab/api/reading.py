@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, TypeVar
 
 import msgspec
+from msgspec import UNSET
 from starlette.responses import Response
 
 from perflab.api.bodies import encode, json_response
@@ -74,7 +75,7 @@ class Reads:
         """
         listing = f"{name}:{query.filters()}"
         after = None
-        if query.cursor is not None:
+        if query.cursor is not UNSET:
             after = Place(*self._parts.cursors.read(listing, query.cursor))
 
         async def load() -> Any:

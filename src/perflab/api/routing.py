@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route, Router
 
 from perflab.api.authentication import signed_in
-from perflab.api.problems import Problem, as_problem
+from perflab.api.problems import Problem, refusal_of
 from perflab.asgi import Receive, Scope, Send
 
 T = TypeVar("T")
@@ -28,8 +28,8 @@ class Input(Protocol[T_co]):
     """What is read of a request before its handler is called."""
 
     @property
-    def type(self) -> Any:
-        """The type of what is read."""
+    def shown(self) -> Any:
+        """The type of what is read, as clients are told."""
 
     @property
     def problems(self) -> Sequence[int]:
@@ -44,7 +44,7 @@ class Operation(Generic[T]):
 
     Its first line of documentation is the handler's. Statuses that follow from the declaration
     itself need no mention: 401, what ``takes`` refuses, 404 under a path with parameters, 304,
-    406 and 412 of what has validators, 429 of what is charged.
+    406 and 412 of a GET, 429 of what is charged, 503.
 
     Args:
         handler: called with the request, and with what was read of it.
@@ -54,7 +54,6 @@ class Operation(Generic[T]):
         anybody: whether it is open to requests without a token. Else those end in 401 before
             anything is read of them.
         repeatable: whether it takes an ``Idempotency-Key``.
-        validated: whether a 200 has an ETag; by default that of a GET has.
     """
 
     @overload
@@ -67,7 +66,6 @@ class Operation(Generic[T]):
         problems: Sequence[int] = (),
         anybody: bool = False,
         repeatable: bool = False,
-        validated: bool = True,
     ) -> None: ...
 
     @overload
@@ -80,7 +78,6 @@ class Operation(Generic[T]):
         problems: Sequence[int] = (),
         anybody: bool = False,
         repeatable: bool = False,
-        validated: bool = True,
     ) -> None: ...
 
     def __init__(
@@ -92,7 +89,6 @@ class Operation(Generic[T]):
         problems: Sequence[int] = (),
         anybody: bool = False,
         repeatable: bool = False,
-        validated: bool = True,
     ) -> None:
         self.handler = handler
         self.answers = answers
@@ -100,7 +96,6 @@ class Operation(Generic[T]):
         self.problems = problems
         self.anybody = anybody
         self.repeatable = repeatable
-        self.validated = validated
 
     async def __call__(self, request: Request) -> Response:
         """Answer a request."""
@@ -112,14 +107,19 @@ class Operation(Generic[T]):
 
 
 class Resource(Route):
-    """A path with the operations of its methods."""
+    """A path with the operations of its methods, and the types of its parameters."""
 
-    def __init__(self, path: str, operations: Mapping[str, Operation[Any]]) -> None:
+    def __init__(
+        self, path: str, operations: Mapping[str, Operation[Any]], parameters: Mapping[str, Any]
+    ) -> None:
         self.operations = operations
+        self.parameters = parameters
         handlers: dict[str, Handler] = dict(operations)
         if "GET" in handlers:
             handlers["HEAD"] = handlers["GET"]
         super().__init__(path, _Endpoint(handlers))
+        if self.param_convertors.keys() != parameters.keys():
+            raise ValueError(f"{path}: parameters {', '.join(parameters)} are described")
 
 
 class _Endpoint:
@@ -138,10 +138,10 @@ class _Endpoint:
         try:
             response = await self._answer(Request(scope, receive, send))
         except Exception as error:
-            problem = as_problem(error)
-            if problem is None:
+            refusal = refusal_of(error)
+            if refusal is None:
                 raise
-            response = problem.response()
+            response = refusal
         await response(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
@@ -176,10 +176,14 @@ def resource(
     post: Operation[Any] | None = None,
     patch: Operation[Any] | None = None,
     delete: Operation[Any] | None = None,
+    **parameters: Any,
 ) -> Resource:
     """The operations of a path, all in one route, so that a 405 names all methods.
 
-    HEAD is GET, of which the server leaves the body away.
+    HEAD is GET, of which the server leaves the body away. ``parameters`` are the types of what
+    stands in braces in the path.
     """
     given = {"GET": get, "POST": post, "PATCH": patch, "DELETE": delete}
-    return Resource(path, {method: one for method, one in given.items() if one is not None})
+    return Resource(
+        path, {method: one for method, one in given.items() if one is not None}, parameters
+    )

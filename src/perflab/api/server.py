@@ -10,6 +10,7 @@ from typing import Final
 
 from granian.constants import HTTPModes, Interfaces
 from granian.errors import FatalError
+from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
 from perflab.api.garbage import rarely_collected
@@ -17,6 +18,10 @@ from perflab.asgi import App, Message, Receive, Scope, Send
 from perflab.errors import PerflabError
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+HEADERS_S: Final = 30.0
+"""How long a client may take for the fields of a request; also how long a connection may idle."""
+HEADER_BYTES: Final = 64 * 1024
+"""Of a request's first line and fields."""
 _BACKLOG: Final = 1024
 _PAUSE_S: Final = 0.02
 
@@ -25,7 +30,9 @@ class ServerFailed(PerflabError):
     """The application did not start; the message says why."""
 
 
-async def serve(app: App, *, host: str, port: int, ready: Callable[[], None]) -> None:
+async def serve(
+    app: App, *, host: str, port: int, ready: Callable[[], None], headers_s: float = HEADERS_S
+) -> None:
     """Answer requests until SIGINT or SIGTERM; the application's lifespan is over then.
 
     Within one process, so that nothing outlives it however it ends.
@@ -35,6 +42,8 @@ async def serve(app: App, *, host: str, port: int, ready: Callable[[], None]) ->
         host: to listen on.
         port: which must be free: granian would share it with another server.
         ready: called when requests are answered.
+        headers_s: how long a client may take for the fields of a request, however it dribbles
+            them; then the connection is closed. The application bounds bodies itself.
 
     Raises:
         ServerFailed: the application's startup failed.
@@ -48,6 +57,9 @@ async def serve(app: App, *, host: str, port: int, ready: Callable[[], None]) ->
         http=HTTPModes.http1,
         websockets=False,
         backlog=_BACKLOG,
+        http1_settings=HTTP1Settings(
+            header_read_timeout=round(headers_s * 1000), max_buffer_size=HEADER_BYTES
+        ),
         log_enabled=False,
     )
     loop = asyncio.get_running_loop()

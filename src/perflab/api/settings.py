@@ -12,7 +12,7 @@ from perflab.ratelimit import DEFAULT_POLICIES, Policy
 
 SHORTEST_SECRET: Final = 32
 MOST_CONNECTIONS: Final = 10
-_NEEDED: Final = ("auth", "api", "heavy")
+_NEEDED: Final = ("auth", "api", "heavy", "realtime")
 
 Part: TypeAlias = Literal["cache", "compression", "limiter", "pool"]
 """What an API can do without."""
@@ -46,7 +46,7 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
     body_s: float = 10.0
     """In which a request's body must have arrived; else 408."""
     policies: tuple[Policy, ...] = DEFAULT_POLICIES
-    """Must hold ``auth``, ``api`` and ``heavy``."""
+    """Must hold ``auth``, ``api``, ``heavy`` and ``realtime``."""
     trusted_proxies: tuple[str, ...] = ()
     """Networks whose ``X-Forwarded-For`` is believed."""
     password_threads: int = 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from msgspec import UNSET
 from psycopg import sql
 
 from perflab.api.cursors import Value
@@ -45,7 +46,7 @@ async def list_tasks(
     conn: Connection, user_id: int, query: TaskQuery, after: Place | None
 ) -> list[Task]:
     """Up to ``limit`` + 1 tasks behind a place."""
-    given = {name: found for name in _FILTERS if (found := getattr(query, name)) is not None}
+    given = {name: found for name in _FILTERS if (found := getattr(query, name)) is not UNSET}
     where = equal(user_id=user_id).narrowed([_FILTERS[name] for name in given], given)
     order = Order(_ORDERS[query.sort.removeprefix("-")], query.sort.startswith("-"))
     return await _TASKS.page(conn, where, order, after, query.limit)

@@ -49,10 +49,10 @@ class TaskPage(msgspec.Struct, frozen=True):
 class TaskQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The query of a list."""
 
-    status: Status | None = None
-    priority: Priority | None = None
-    project_id: RowId | None = None
-    due_before: Moment | None = None
+    status: Status | UnsetType = UNSET
+    priority: Priority | UnsetType = UNSET
+    project_id: RowId | UnsetType = UNSET
+    due_before: Moment | UnsetType = UNSET
     sort: Sort = "-created_at"
 
 

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from perflab.api import task_store as store
 from perflab.api.authentication import signed_in
-from perflab.api.bodies import Query, path_id
+from perflab.api.bodies import Query, RowId, path_id
 from perflab.api.invalidation import SHOWN_ON_DASHBOARD, dashboard_tag, task_key, tasks_tag
 from perflab.api.parts import Parts
 from perflab.api.reading import Reads
@@ -36,6 +36,7 @@ class Tasks:
             ),
             resource(
                 "/tasks/{id}",
+                id=RowId,
                 get=Operation(self.get, {200: Task}),
                 patch=Operation(self.change, {200: Task}, takes=self._body(TaskChange)),
                 delete=Operation(self.delete, {204: None}),

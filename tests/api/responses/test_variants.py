@@ -14,12 +14,11 @@ from perflab.api.responses import (
     MemoryVariants,
     Responder,
     ResponseError,
-    TieredVariants,
     VariantStore,
     content_hash,
 )
 from perflab.api.responses.responder import APART_BYTES, HASHED_APART_BYTES
-from perflab.cache import CacheError, MemoryTier, TieredCache
+from perflab.cache import CacheError
 
 from .support import BODY, GZIP, NOW, ZSTD, decoded, page, run
 
@@ -58,22 +57,6 @@ def test_the_same_body_is_compressed_once_in_memory() -> None:
         await own.respond(REQUEST, "GET", page(body=BODY + b" "))
         await own.respond({"accept-encoding": "zstd"}, "GET", page())
         assert counting.calls == 2
-
-    run(scenario)
-
-
-def test_the_same_body_is_compressed_once_in_a_tiered_cache() -> None:
-    async def scenario() -> None:
-        counting = Counting()
-        async with TieredCache(MemoryTier(ttl_s=60)) as cache:
-            for _ in range(3):
-                own = responder(counting, TieredVariants(cache))
-                response = await own.respond(REQUEST, "GET", page())
-                assert decoded(response) == BODY
-            many = [own.respond(REQUEST, "GET", page(body=BODY * 20)) for _ in range(20)]
-            assert len({response.body for response in await asyncio.gather(*many)}) == 1
-            assert counting.calls == 2
-            assert cache.stats().ledger.policy("variants").memory.hits == 2
 
     run(scenario)
 

@@ -21,16 +21,13 @@ from perflab.api.responses.respond import THRESHOLD_BYTES, respond
 from perflab.api.responses.responder import Responder, ResponderStats
 from perflab.api.responses.validators import EntityTag, content_hash
 from perflab.api.responses.variants import (
-    VARIANTS,
     MemoryVariants,
-    TieredVariants,
     VariantStats,
     VariantStore,
 )
 
 __all__ = [
     "THRESHOLD_BYTES",
-    "VARIANTS",
     "Coding",
     "EntityTag",
     "MemoryVariants",
@@ -41,7 +38,6 @@ __all__ = [
     "Response",
     "ResponseError",
     "ResponsesMiddleware",
-    "TieredVariants",
     "VariantStats",
     "VariantStore",
     "acceptable",

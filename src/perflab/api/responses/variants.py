@@ -1,29 +1,21 @@
-"""Where compressed bodies are kept, so that the same body is compressed once."""
+"""Where compressed bodies are kept, so that the same body is compressed once in a process.
+
+Not in Redis: asking it costs a process more time than compressing what an API answers with.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Final, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 import msgspec
 
 from perflab.api.responses.errors import ResponseError
-from perflab.cache import CachePolicy, Codec, TieredCache
 from perflab.cache.sieve import Sieve
 
 Make: TypeAlias = Callable[[], Awaitable[bytes]]
-
-VARIANTS: Final = CachePolicy(
-    name="variants",
-    ttl_s=24 * 3600.0,
-    memory_ttl_s=300.0,
-    early_refresh=False,
-    hard_timeout_s=30.0,
-    codec=Codec(bytes, compression=None),
-)
-"""A day, and five minutes in a process's own memory: what lies under such a key never changes."""
 
 
 class VariantStore(Protocol):
@@ -107,29 +99,6 @@ class MemoryVariants:
             return made
         finally:
             del self._making[key]
-
-
-class TieredVariants:
-    """Compressed bodies in a TieredCache: made once for all processes that share its Redis.
-
-    The cache is opened and closed by whoever made it.
-    """
-
-    def __init__(
-        self, cache: TieredCache, policy: CachePolicy = VARIANTS, *, prefix: str = "variant:"
-    ) -> None:
-        self._cache = cache
-        self._policy = policy
-        self._prefix = prefix
-
-    async def get(self, key: str, make: Make) -> bytes:
-        """As VariantStore says."""
-
-        async def load() -> bytes:
-            return await make()
-
-        found: bytes = await self._cache.get_or_load(self._prefix + key, load, self._policy)
-        return found
 
 
 def _seen(task: asyncio.Task[bytes]) -> None:
