@@ -1,36 +1,51 @@
 -- Exact sliding log: the time of every admitted unit, newest first, 16 digits each.
+-- Most checks need the newest and the oldest time only, which are read once; to look at the others
+-- would cost more than everything else.
 local log = {}
 local WIDTH = 16
-local match = string.match
+local TOO_LATE = 1e16
 
--- Nil where there is nothing, or what is not ours. Only what is read is looked at: to check a whole
--- log would cost more than everything else.
+-- Nil where there is nothing, or what is not ours.
 local function stamp(text, index)
-  return tonumber(match(sub(text, index * WIDTH + 1, (index + 1) * WIDTH), '^%d+$'))
+  local time = tonumber(sub(text, index * WIDTH + 1, (index + 1) * WIDTH))
+  if time and time >= 0 and time < TOO_LATE then
+    return time
+  end
 end
 
-function log.read(state, text, policy, now)
-  local limit, period = policy[2], policy[3]
-  local at, newest = now, nil
-  if text and #text % WIDTH == 0 then
-    newest = stamp(text, 0)
+-- How many of the times, of which there are `count`, are later than `start`.
+local function later(text, count, start)
+  if (stamp(text, count - 1) or 0) > start then
+    return count
   end
-  if not newest then
-    text = '' -- nothing there, or not ours
-  elseif newest > at then
-    at = newest -- the clock was set back: times of one key never go backwards
-  end
-  local alive, dead = 0, #text / WIDTH -- the first dead one is at an index in this range
+  local alive, dead = 0, count - 1 -- the first dead one is at an index in this range
   while alive < dead do
     local middle = floor((alive + dead) / 2)
-    if (stamp(text, middle) or 0) > at - period then
+    if (stamp(text, middle) or 0) > start then
       alive = middle + 1
     else
       dead = middle
     end
   end
-  state.now, state.at, state.text, state.alive = now, at, text, alive
-  state.period, state.size = period, limit
+  return alive
+end
+
+-- Set what a state knows of its text.
+local function know(state, text, alive)
+  state.text, state.alive = text, alive
+  state.newest = alive > 0 and stamp(text, 0) or state.at
+  state.oldest = alive > 0 and stamp(text, alive - 1) or state.at
+end
+
+function log.read(state, text, policy, now)
+  state.now, state.at, state.size, state.period = now, now, policy[2], policy[3]
+  local newest = text and #text % WIDTH == 0 and stamp(text, 0)
+  if not newest then
+    know(state, '', 0)
+    return state
+  end
+  state.at = max(now, newest) -- where the clock was set back: times of a key never go backwards
+  know(state, text, later(text, #text / WIDTH, state.at - state.period))
   return state
 end
 
@@ -42,12 +57,27 @@ function log.wait(state, cost)
   if state.alive + cost <= state.size then
     return 0
   end
-  return (stamp(state.text, state.size - cost) or state.at) + state.period - state.now
+  local index, time = state.size - cost, nil
+  if index == 0 then
+    time = state.newest
+  elseif index == state.alive - 1 then
+    time = state.oldest
+  else
+    time = stamp(state.text, index) or state.at
+  end
+  return time + state.period - state.now
 end
 
 function log.take(state, cost)
-  local taken = string.rep(format('%016.0f', state.at), cost)
-  state.text = taken .. sub(state.text, 1, state.alive * WIDTH)
+  local kept = state.text
+  if state.alive * WIDTH < #kept then
+    kept = sub(kept, 1, state.alive * WIDTH)
+  end
+  if state.alive == 0 then
+    state.oldest = state.at
+  end
+  state.newest = state.at
+  state.text = string.rep(format('%016.0f', state.at), cost) .. kept
   state.alive = state.alive + cost
   return state.at
 end
@@ -61,7 +91,7 @@ function log.refund(state, cost, mark)
       kept[#kept + 1] = sub(state.text, index * WIDTH + 1, (index + 1) * WIDTH)
     end
   end
-  state.text, state.alive = table.concat(kept), #kept
+  know(state, table.concat(kept), #kept)
 end
 
 function log.write(state)
