@@ -102,6 +102,7 @@ def test_users_who_do_not_think_are_all_at_the_station() -> None:
 ONE = Station((100.0,))
 FOUR = Station((100.0, 200.0, 300.0, 400.0), slots=4)
 SHARED = Station((50.0, 80.0, 100.0), slots=EVERYBODY)
+LINED = Station(SHARED.rates_rps)
 KNOWN: dict[str, tuple[Callable[[int], Simulated], float, float]] = {
     "M/M/1": (
         lambda seed: simulate_open(ONE, 60, seconds=120, warm_s=5, seed=seed),
@@ -120,6 +121,11 @@ KNOWN: dict[str, tuple[Callable[[int], Simulated], float, float]] = {
     ),
     "a speed that depends on how many are there": (
         lambda seed: simulate_closed(SHARED, 40, 0.5, seconds=80, warm_s=5, seed=seed),
+        closed(40, 0.5, SHARED.rates_rps).mean_response_s,
+        closed(40, 0.5, SHARED.rates_rps).throughput_rps,
+    ),
+    "the same with one served at a time": (
+        lambda seed: simulate_closed(LINED, 40, 0.5, seconds=80, warm_s=5, seed=seed),
         closed(40, 0.5, SHARED.rates_rps).mean_response_s,
         closed(40, 0.5, SHARED.rates_rps).throughput_rps,
     ),
