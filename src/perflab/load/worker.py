@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import os
 import select
-import sys
 import threading
 
 from perflab.load.apart import encode_answer, read_plan
@@ -41,8 +40,10 @@ def main() -> None:
         outcome = Engine(lambda: carry_out(plan)).run()
     except LoadError as error:
         outcome = error
-    sys.stdout.buffer.write(encode_answer(outcome))
-    sys.stdout.buffer.flush()
+    # with a buffer, which writes on until all is written: under PYTHONUNBUFFERED the standard
+    # output has none, and what a pipe does not take at once would be lost
+    with open(1, "wb", closefd=False) as answer:
+        answer.write(encode_answer(outcome))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ CPU time by process says where the core went, whatever else the machine was doin
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,11 @@ from perflab.studies.api.served import HOST, Orders
 from perflab.studies.child import Child
 
 CONNECTIONS: Final = 64
+IDLE_S: Final = 0.06
+"""How long a server must be idle; CPU time is counted in hundredths of a second."""
+IDLE_SHARE: Final = 0.3
+"""Of a core; what is below is house-keeping."""
+SETTLED_AFTER_S: Final = 3.0
 SERVER: Final = "server"
 REDIS: Final = "redis"
 POSTGRES: Final = "postgres"
@@ -126,6 +132,21 @@ class Served:
                 own_process=own_process,
             )
         )
+
+    def settle(self) -> None:
+        """Wait until the server has done what earlier loads left behind, a few seconds at most.
+
+        A client that has given up does not take its request back.
+        """
+        ends = time.monotonic() + SETTLED_AFTER_S
+        server = self._processes[SERVER]
+        before = cpu_s(server)
+        while time.monotonic() < ends:
+            time.sleep(IDLE_S)
+            now = cpu_s(server)
+            if now - before < IDLE_SHARE * IDLE_S:
+                return
+            before = now
 
     def _read(self, load: Callable[[], LoadSamples]) -> Reading:
         with confined([psutil.Process()], self._generator), without_gc():

@@ -76,11 +76,12 @@ class Load:
 
 
 def put_load(served: Served, traffic: Traffic, rate_rps: float, seconds: float, seed: int) -> Load:
-    """Poisson arrivals of a category's next requests."""
+    """Poisson arrivals of a category's next requests, at a server that was idle before."""
     due_s = poisson(rate_rps, seed=seed, seconds=seconds)
     if not len(due_s):
         due_s = np.zeros(1)
     requests = traffic.take(len(due_s))
+    served.settle()
     reading = served.due(
         lambda position: requests[position], due_s, timeout_s=PATIENCE_S, own_process=False
     )

@@ -27,7 +27,7 @@ LONGEST_TITLE: Final = 500
 MOST_TASKS: Final = 20
 BATCHED: Final = 20
 """Parts of a batch: the most that one may have."""
-_HELD_S: Final = 0.5
+_HELD_S: Final = 0.8
 _LOOK_S: Final = 0.02
 _IDENTITY: Final = ("Accept-Encoding", "identity")
 
@@ -132,6 +132,7 @@ def most_at_once(site: Site, uncached: Served, person: Person) -> int:
         ThreadPoolExecutor(1) as thread,
         Caller(uncached.port) as caller,
     ):
+        caller.ask(asked)  # so that the pool has its connections
         locking.execute("LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE")
         answer = thread.submit(caller.ask, asked)
         most = 0
