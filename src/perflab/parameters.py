@@ -110,6 +110,10 @@ class ApiParameters(Common, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """04_api."""
 
 
+class LoadParameters(Common, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """06_load."""
+
+
 class PeersParameters(Common, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """08_peers."""
 
@@ -143,6 +147,7 @@ NOTEBOOKS: Mapping[str, type[Common]] = {
     "01_database": DatabaseParameters,
     "03_cache": CacheParameters,
     "04_api": ApiParameters,
+    "06_load": LoadParameters,
     "08_peers": PeersParameters,
     "09_scorecard": ScorecardParameters,
 }

@@ -104,6 +104,21 @@ class ApiSizes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Timed calls of each request in a block."""
 
 
+class LoadSizes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long the load notebook loads."""
+
+    scenario_s: float
+    """Seconds of one run of one of the plan's scenarios."""
+    stall_run_s: float
+    """Seconds of the run in which the server stops."""
+    stall_s: float
+    """Seconds for which it does."""
+    known_requests: int
+    """Requests with a known delay."""
+    wrk_rounds: int
+    """Seconds of wrk, each beside one of ours."""
+
+
 class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One profile; its name is its table in the file."""
 
@@ -112,6 +127,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     database: DatabaseSizes
     cache: CacheSizes
     api: ApiSizes
+    load: LoadSizes
     name: str = ""
 
 
@@ -133,6 +149,7 @@ def load_profiles(path: Path | None = None) -> dict[str, Profile]:
             )
         _check_cache(path, name, profile.cache)
         _check_api(path, name, profile.api)
+        _check_load(path, name, profile.load)
     return {name: msgspec.structs.replace(p, name=name) for name, p in profiles.items()}
 
 
@@ -150,6 +167,15 @@ def _check_api(path: Path, name: str, sizes: ApiSizes) -> None:
     for field in msgspec.structs.fields(ApiSizes):
         if not getattr(sizes, field.name) > 0:
             raise error_at(path, [name, "api", field.name], "must be above 0")
+
+
+def _check_load(path: Path, name: str, sizes: LoadSizes) -> None:
+    """A ConfigError for a size that no load can have."""
+    for field in msgspec.structs.fields(LoadSizes):
+        if not getattr(sizes, field.name) > 0:
+            raise error_at(path, [name, "load", field.name], "must be above 0")
+    if sizes.stall_s >= sizes.stall_run_s:
+        raise error_at(path, [name, "load", "stall_s"], "must be below stall_run_s")
 
 
 def load_profile(name: str) -> Profile:

@@ -18,7 +18,8 @@ from perflab.profiles import load_profiles
 from perflab.services import Services
 from perflab.studies.api.site import make_site
 from perflab.studies.load.planned import AS_PLANNED, PARTS, USERS, WIDENED, Trial, run_planned
-from perflab.studies.load.scenarios_shown import (
+from perflab.studies.load.verdicts import judge_counts, judge_scenarios
+from perflab.studies.load.views.planned import (
     demanded_table,
     files_table,
     quotas_frame,
@@ -27,7 +28,6 @@ from perflab.studies.load.scenarios_shown import (
     trials_table,
     verdict_table,
 )  # fmt: skip
-from perflab.studies.load.verdicts import judge_counts, judge_scenarios
 
 PROFILES = Path(__file__).parents[2] / "fixtures" / "profiles.toml"
 ORIGIN = Origin(

@@ -23,6 +23,10 @@ from perflab.studies.load.stall import (
     SENT,
     holding,
     measure_stall,
+)
+from perflab.studies.load.views.proofs import (
+    accuracy_table,
+    agreement_table,
     stall_frame,
     stall_plot,
 )
@@ -71,7 +75,7 @@ def test_known_quantiles_are_those_of_the_draw() -> None:
     drawn = accuracy.MEDIAN_S * np.exp(accuracy.SIGMA * np.random.default_rng(4).normal(size=10**6))
     for q in accuracy.QUANTILES:
         assert measured.known_s(q) == pytest.approx(float(np.quantile(drawn, q)), rel=0.01)
-    table = accuracy.accuracy_table(measured)
+    table = accuracy_table(measured)
     assert table.shown["quantile"].tolist() == ["p50", "p90", "p95", "p99"]
     assert table.shown["measured, ms"].tolist()[-1] == "not estimable", "80 are too few for p99"
 
@@ -93,7 +97,7 @@ Requests/sec:    751.40
     assert not isinstance(agreement, NotRun)
     assert isinstance(agreement.wrk_ms, Interval)
     assert agreement.wrk_ms.estimate == pytest.approx(10.54)
-    assert "751.4" in repr(accuracy.agreement_table(agreement))
+    assert "751.4" in repr(agreement_table(agreement))
     monkeypatch.undo()
     if shutil.which("wrk") is None:
         assert isinstance(accuracy.measure_agreement(3, 1.0), NotRun)

@@ -1,13 +1,10 @@
 """The load study: what 06_load measures, in the order in which it shows it."""
 
-from perflab.studies.load.accuracy import (
-    accuracy_table,
-    agreement_table,
-    measure_accuracy,
-    measure_agreement,
-)
+from perflab.studies.load.accuracy import measure_accuracy, measure_agreement
 from perflab.studies.load.planned import USERS, WIDENED, run_planned
-from perflab.studies.load.scenarios_shown import (
+from perflab.studies.load.stall import measure_stall
+from perflab.studies.load.verdicts import NOTEBOOK, judge_counts, judge_scenarios
+from perflab.studies.load.views.planned import (
     demanded_table,
     files_table,
     quotas_plot,
@@ -15,9 +12,13 @@ from perflab.studies.load.scenarios_shown import (
     trials_table,
     verdict_table,
 )
-from perflab.studies.load.stall import measure_stall, stall_plot, stall_table
-from perflab.studies.load.summaries import times_plot
-from perflab.studies.load.verdicts import NOTEBOOK, judge_counts, judge_scenarios
+from perflab.studies.load.views.proofs import (
+    accuracy_table,
+    agreement_table,
+    stall_plot,
+    stall_table,
+)
+from perflab.studies.load.views.summary import times_plot
 from perflab.studies.promised import claimed_table
 
 __all__ = [

@@ -9,19 +9,15 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import pandas as pd
 
 from perflab.load import LoadSamples, Request, run_closed, run_open
 from perflab.load.arrivals import poisson
 from perflab.measure.statistics import (
     Estimate,
-    Interval,
     independent_quantile,
     mean_of_repetitions,
 )
 from perflab.report.not_run import NotRun
-from perflab.report.tables import Column, Table, build
-from perflab.studies.frames import triple
 from perflab.studies.load.held import HELD
 from perflab.studies.load.stall import holding
 
@@ -75,37 +71,6 @@ def measure_accuracy(requests: int, seed: int) -> Accuracy:
     return Accuracy(samples, asked_s)
 
 
-def accuracy_table(accuracy: Accuracy) -> Table:
-    """Known and measured quantiles; the error of single requests below."""
-    rows = []
-    for q in QUANTILES:
-        known, measured = accuracy.known_s(q), accuracy.measured_s(q)
-        inside = isinstance(measured, Interval) and measured.covers(known)
-        ms = measured.scaled(1e3) if isinstance(measured, Interval) else measured
-        rows.append(
-            {
-                "quantile": f"p{100 * q:g}",
-                "known": known * 1e3,
-                **triple("measured", ms),
-                "inside": "yes" if inside else "no",
-            }
-        )
-    error = np.sort(accuracy.samples.service_s - accuracy.held_s) * 1e3
-    middle, most = error[len(error) // 2], error[int(np.ceil(0.99 * len(error))) - 1]
-    return build(
-        pd.DataFrame(rows),
-        [
-            Column("quantile", "quantile"),
-            Column("known", "known, ms", 1),
-            Column("measured", "measured, ms", 1, interval=True),
-            Column("inside", "known lies inside"),
-        ],
-        title=f"{len(error)} requests with known delays",
-        subtitle="Against what the server says of each single request, the measured time is longer"
-        f" by {middle:.2f} ms (median) and {most:.2f} ms (p99): the way there and back.",
-    )
-
-
 @dataclass(frozen=True)
 class Agreement:
     """wrk and the lab's generator on one endpoint, in turn."""
@@ -156,29 +121,3 @@ def _wrk(program: str, url: str, seconds: float) -> tuple[float, float]:
     if rate is None or latency is None:
         raise ValueError(f"wrk printed no figures: {said!r}")
     return float(rate[1]), float(latency[1]) * {"us": 1e-3, "ms": 1.0, "s": 1e3}[latency[2]]
-
-
-def agreement_table(agreement: Agreement | NotRun) -> Table | NotRun:
-    """Both, side by side."""
-    if isinstance(agreement, NotRun):
-        return agreement
-    frame = pd.DataFrame(
-        [
-            {"generator": name, **triple("rps", rps), **triple("ms", ms)}
-            for name, rps, ms in (
-                ("wrk", agreement.wrk_rps, agreement.wrk_ms),
-                ("perflab", agreement.ours_rps, agreement.ours_ms),
-            )
-        ]
-    )
-    return build(
-        frame,
-        [
-            Column("generator", "generator"),
-            Column("rps", "answers/s", 1, interval=True),
-            Column("ms", "mean, ms", 2, interval=True),
-        ],
-        title="The same endpoint, loaded by wrk and by the lab",
-        subtitle=f"{AGREED_CONNECTIONS} connections, {AGREED_US / 1e3:g} ms each,"
-        f" {agreement.rounds} rounds in turn.",
-    )

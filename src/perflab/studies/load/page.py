@@ -14,7 +14,7 @@ from perflab.files import write_whole
 from perflab.load.scenarios import Summary
 from perflab.report.html.exhibits import exhibits_page
 from perflab.report.tables import Table
-from perflab.studies.load.summaries import (
+from perflab.studies.load.views.summary import (
     counts_table,
     rates_plot,
     thresholds_table,

@@ -11,13 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import pandas as pd
-from matplotlib.figure import Figure
-
 from perflab.load import LoadSamples, Request, Target, run_closed, run_open
 from perflab.load.arrivals import constant
-from perflab.report import plots
-from perflab.report.tables import Column, Table, build
 from perflab.studies.child import Child
 from perflab.studies.load.held import HOST, STOP
 
@@ -77,54 +72,3 @@ def _stop(target: Target, after_s: float, seconds: float) -> None:
         connection.getresponse().read()
     finally:
         connection.close()
-
-
-def stall_frame(stall: Stall) -> pd.DataFrame:
-    """One row a way of measuring: its percentiles in ms."""
-    parts = [
-        (OPEN, stall.opened, "latency"),
-        (SENT, stall.opened, "service"),
-        (CLOSED, stall.closed, "latency"),
-    ]
-    rows = []
-    for name, samples, of in parts:
-        times = samples.percentiles_s(list(QUANTILES.values()), of) * 1e3  # type: ignore[arg-type]
-        rows.append({"way": name, "n": len(samples), **dict(zip(QUANTILES, times, strict=True))})
-    return pd.DataFrame(rows)
-
-
-def stall_table(stall: Stall) -> Table:
-    """What each way of measuring says of the same server."""
-    share = stall.stopped_s / stall.seconds
-    return build(
-        stall_frame(stall),
-        [
-            Column("way", "measured"),
-            Column("n", "requests"),
-            *(Column(name, f"{name} ms", 1) for name in QUANTILES),
-        ],
-        title=f"A server that stops for {stall.stopped_s:g} s in {stall.seconds:g} s",
-        subtitle=f"{share:.0%} of the time nobody is answered.",
-    )
-
-
-def stall_plot(stall: Stall) -> Figure:
-    """Every request of both loads, at the time at which it was due."""
-    frames = [
-        pd.DataFrame(
-            {
-                "at_s": samples.scheduled_s,
-                "ms": samples.latency_s * 1e3,
-                "kind": f"{name} ({len(samples)} requests)",
-            }
-        )
-        for name, samples in ((OPEN, stall.opened), (CLOSED, stall.closed))
-    ]
-    begin = (stall.seconds - stall.stopped_s) / 2
-    slow = int((stall.closed.latency_s > stall.stopped_s / 2).sum())
-    return plots.timeline(
-        pd.concat(frames),
-        outages=[(begin, begin + stall.stopped_s)],
-        title=f"The closed loop meets the stall in {slow} of its requests",
-        y_label="latency (ms)",
-    )

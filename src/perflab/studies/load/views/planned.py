@@ -14,8 +14,8 @@ from perflab.measure.statistics import min_samples
 from perflab.report import plots
 from perflab.report.tables import Column, Table, build
 from perflab.studies.load.planned import AS_PLANNED, PARTS, WIDENED, Trial, rate_of
-from perflab.studies.load.summaries import TIMES
 from perflab.studies.load.verdicts import quota_text
+from perflab.studies.load.views.summary import TIMES
 
 
 def files_table() -> Table:

@@ -1,0 +1,1 @@
+"""The load study as tables and plots."""
