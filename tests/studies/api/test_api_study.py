@@ -114,9 +114,8 @@ def test_a_batch_holds_the_answers_of_the_single_requests(api: Api) -> None:
 
 
 def test_everything_has_its_share_of_first_visits_which_no_cache_had_seen(api: Api) -> None:
-    sizes = msgspec.structs.replace(SIZES_HERE, calls=2)
-    found = measure_contrast(everything(), api.served, api.people, sizes, 1)
-    draws = sizes.rounds * sizes.calls * len(found.samples.operations)
+    found = measure_contrast(everything(), api.served, api.people, SIZES_HERE, 1)
+    draws = SIZES_HERE.rounds * SIZES_HERE.calls * len(found.samples.operations)
     first = found.samples.select(selectivities=[FRESH])
     assert len(first) == 3 * int(draws * FIRST_VISITS)
     assert set(SERVERS[NOTHING]) == {"cache", "compression", "limiter", "pool"}
@@ -153,7 +152,8 @@ def test_every_category_is_answered_at_the_plans_rate(api: Api) -> None:
 
 
 def test_throughput_counts_whole_answers_over_all_identities_with_the_limiter_on(api: Api) -> None:
-    found = measure_throughput(api.served, api.people, SIZES_HERE, 1)
+    once = msgspec.structs.replace(SIZES_HERE, repetitions=1)
+    found = measure_throughput(api.served, api.people, once, 1)
     assert found.identities == len(api.people)
     for crowd in (*found.closed, found.open):
         assert crowd.answers > 0
