@@ -1,0 +1,186 @@
+"""What the database knows of its tables: columns, their statistics, and the indexes there are.
+
+Read from catalogs and statistics only; no table is touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+
+import msgspec
+import psycopg
+from psycopg.rows import dict_row
+
+
+class ColumnFacts(msgspec.Struct, frozen=True):
+    """One column as ANALYZE saw it."""
+
+    name: str
+    """Quoted where SQL needs it."""
+    type: str
+    """As in ``format_type``, without length or precision."""
+    is_array: bool = False
+    nullable: bool = True
+    width: int = 8
+    """Average bytes."""
+    distinct: float = 0.0
+    """Different values, estimated; 0 where it is not known."""
+    null_share: float = 0.0
+    correlation: float = 0.0
+    """Between the order of the values and their place in the table, -1 to 1."""
+    common: dict[str, float] = {}
+    """The most common values as text, and their share of the rows."""
+
+
+class IndexFacts(msgspec.Struct, frozen=True):
+    """One index that is there."""
+
+    name: str
+    method: str
+    keys: tuple[str, ...]
+    """Columns or expressions, with order and operator class where they are not the default."""
+    include: tuple[str, ...] = ()
+    where: str = ""
+    unique: bool = False
+    constraint: bool = False
+    """Belongs to a primary key, a unique or an exclusion constraint."""
+    valid: bool = True
+    size_bytes: int = 0
+    scans: int = 0
+    """Since statistics were reset."""
+    definition: str = ""
+
+
+class TableFacts(msgspec.Struct, frozen=True, dict=True):
+    """One table or materialised view."""
+
+    name: str
+    """As SQL writes it, with its schema where the search path does not lead there."""
+    schema: str
+    bare: str
+    """The name alone, unquoted."""
+    rows: float
+    pages: int
+    columns: tuple[ColumnFacts, ...]
+    indexes: tuple[IndexFacts, ...] = ()
+    writes: int = 0
+    """Rows inserted, updated and deleted since statistics were reset."""
+
+    @cached_property
+    def by_column(self) -> dict[str, ColumnFacts]:
+        """Columns by name."""
+        return {column.name: column for column in self.columns}
+
+
+class Catalog(msgspec.Struct, frozen=True, dict=True):
+    """The tables of a database, those of the system and of extensions left out."""
+
+    tables: tuple[TableFacts, ...]
+    extensions: frozenset[str] = frozenset()
+
+    @cached_property
+    def by_name(self) -> Mapping[str, TableFacts]:
+        """Tables by ``name``."""
+        return {table.name: table for table in self.tables}
+
+    def find(self, name: str, schema: str = "") -> TableFacts | None:
+        """The table that a statement means by these unquoted words."""
+        found = [t for t in self.tables if t.bare == name and schema in ("", t.schema)]
+        if not schema:  # the one on the search path is named without its schema
+            found = [t for t in found if "." not in t.name] or found
+        return found[0] if found else None
+
+
+def read_catalog(conn: psycopg.Connection) -> Catalog:
+    """Read everything in one transaction that sees one state."""
+    with conn.transaction(), conn.cursor(row_factory=dict_row) as cursor:
+        tables = cursor.execute(_TABLES).fetchall()
+        columns = cursor.execute(_COLUMNS).fetchall()
+        indexes = cursor.execute(_INDEXES).fetchall()
+        extensions = cursor.execute("SELECT extname FROM pg_extension").fetchall()
+    return Catalog(
+        tables=tuple(
+            TableFacts(
+                name=t["name"],
+                schema=t["schema"],
+                bare=t["bare"],
+                rows=max(0.0, t["rows"]),
+                pages=t["pages"],
+                columns=tuple(_column(c, t["rows"]) for c in columns if c["oid"] == t["oid"]),
+                indexes=tuple(_index(i) for i in indexes if i["oid"] == t["oid"]),
+                writes=t["writes"],
+            )
+            for t in tables
+        ),
+        extensions=frozenset(row["extname"] for row in extensions),
+    )
+
+
+def _column(row: Mapping[str, object], rows: float) -> ColumnFacts:
+    fields = {name: row[name] for name in _COLUMN_FIELDS}
+    distinct = float(str(row["n_distinct"]))
+    if distinct < 0:  # a share of the rows
+        distinct *= -max(rows, 0.0)
+    values, shares = row["common_values"], row["common_shares"]
+    common = dict(zip(values, shares, strict=False)) if values and shares else {}  # type: ignore[call-overload]
+    return msgspec.convert({**fields, "distinct": distinct, "common": common}, ColumnFacts)
+
+
+def _index(row: Mapping[str, object]) -> IndexFacts:
+    return msgspec.convert({k: v for k, v in row.items() if k != "oid"}, IndexFacts)
+
+
+_COLUMN_FIELDS = ("name", "type", "is_array", "nullable", "width", "null_share", "correlation")
+
+_OWN = """
+    c.relkind IN ('r', 'm', 'p') AND n.nspname !~ '^(pg_|information_schema$)'
+    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e')
+"""
+
+_TABLES = f"""
+    SELECT c.oid, c.oid::regclass::text AS name, n.nspname::text AS schema, c.relname::text AS bare,
+           c.reltuples::float8 AS rows, c.relpages AS pages,
+           coalesce(s.n_tup_ins + s.n_tup_upd + s.n_tup_del, 0) AS writes
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    LEFT JOIN pg_stat_all_tables s ON s.relid = c.oid
+    WHERE {_OWN} ORDER BY 2
+"""  # noqa: S608 - constants of this module
+
+_COLUMNS = f"""
+    SELECT c.oid, quote_ident(a.attname) AS name, format_type(a.atttypid, NULL) AS type,
+           t.typcategory = 'A' AS is_array, NOT a.attnotnull AS nullable,
+           coalesce(s.avg_width, 8) AS width, coalesce(s.n_distinct, 0)::float8 AS n_distinct,
+           coalesce(s.null_frac, 0)::float8 AS null_share,
+           coalesce(s.correlation, 0)::float8 AS correlation,
+           s.most_common_vals::text::text[] AS common_values,
+           s.most_common_freqs::float8[] AS common_shares
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    JOIN pg_type t ON t.oid = a.atttypid
+    LEFT JOIN pg_stats s ON s.schemaname = n.nspname AND s.tablename = c.relname
+      AND s.attname = a.attname AND NOT s.inherited
+    WHERE {_OWN} ORDER BY c.oid, a.attnum
+"""  # noqa: S608 - constants of this module
+
+_INDEXES = f"""
+    SELECT c.oid, i.indexrelid::regclass::text AS name, m.amname::text AS method,
+           (SELECT array_agg(k.text || k.turned ORDER BY k.n)
+            FROM (SELECT n, pg_get_indexdef(i.indexrelid, n, true) AS text,
+                         CASE i.indoption[n - 1] WHEN 1 THEN ' DESC NULLS LAST' WHEN 2
+                              THEN ' NULLS FIRST' WHEN 3 THEN ' DESC' ELSE '' END AS turned
+                  FROM generate_series(1, i.indnkeyatts) n) k) AS keys,
+           coalesce((SELECT array_agg(pg_get_indexdef(i.indexrelid, n, true) ORDER BY n)
+            FROM generate_series(i.indnkeyatts + 1, i.indnatts) n), '{{}}') AS include,
+           coalesce(pg_get_expr(i.indpred, i.indrelid, true), '') AS where,
+           i.indisunique AS unique, i.indisvalid AS valid,
+           EXISTS (SELECT FROM pg_constraint x WHERE x.conindid = i.indexrelid
+                   AND x.contype IN ('p', 'u', 'x')) AS constraint,
+           pg_relation_size(i.indexrelid) AS size_bytes, coalesce(s.idx_scan, 0) AS scans,
+           pg_get_indexdef(i.indexrelid) AS definition
+    FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid
+    JOIN pg_namespace n ON n.oid = c.relnamespace
+    JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am m ON m.oid = x.relam
+    LEFT JOIN pg_stat_all_indexes s ON s.indexrelid = i.indexrelid
+    WHERE {_OWN} ORDER BY 2
+"""  # noqa: S608 - constants of this module
