@@ -119,6 +119,27 @@ class LoadSizes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Seconds of wrk, each beside one of ours."""
 
 
+class CapacitySizes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How far the capacity notebook loads the API and how often it measures."""
+
+    identities: int
+    """Users who are signed in beforehand and take turns."""
+    loads: list[int]
+    """Concurrencies of the closed loads, ascending; the law needs six, some beyond the knee."""
+    repetitions: int
+    """How often each of them is measured."""
+    load_s: float
+    """Seconds of one closed load."""
+    step_s: float
+    """Seconds of one open load, and of one that is held back."""
+    people: list[int]
+    """Users who think, each on a connection of their own, ascending."""
+    people_s: float
+    """Seconds of one such load."""
+    simulated_s: float
+    """Seconds of one simulation, in its own time."""
+
+
 class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One profile; its name is its table in the file."""
 
@@ -128,6 +149,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cache: CacheSizes
     api: ApiSizes
     load: LoadSizes
+    capacity: CapacitySizes
     name: str = ""
 
 
@@ -150,6 +172,7 @@ def load_profiles(path: Path | None = None) -> dict[str, Profile]:
         _check_cache(path, name, profile.cache)
         _check_api(path, name, profile.api)
         _check_load(path, name, profile.load)
+        _check_capacity(path, name, profile.capacity)
     return {name: msgspec.structs.replace(p, name=name) for name, p in profiles.items()}
 
 
@@ -176,6 +199,18 @@ def _check_load(path: Path, name: str, sizes: LoadSizes) -> None:
             raise error_at(path, [name, "load", field.name], "must be above 0")
     if sizes.stall_s >= sizes.stall_run_s:
         raise error_at(path, [name, "load", "stall_s"], "must be below stall_run_s")
+
+
+def _check_capacity(path: Path, name: str, sizes: CapacitySizes) -> None:
+    """A ConfigError for a size that no load can have."""
+    for field in msgspec.structs.fields(CapacitySizes):
+        value = getattr(sizes, field.name)
+        steps = [name, "capacity", field.name]
+        if isinstance(value, list):
+            if not value or min(value) < 1 or sorted(set(value)) != value:
+                raise error_at(path, steps, "must be whole numbers from 1 on that ascend")
+        elif not value > 0:
+            raise error_at(path, steps, "must be above 0")
 
 
 def load_profile(name: str) -> Profile:
