@@ -65,6 +65,7 @@ class Session:
         self._numbers: dict[int, Subscription] = {}
         self._unanswered: set[str] = set()
         self._silence_s = _WELCOME_S
+        self._greeted = asyncio.Event()
         self.draining_s: float | None = None
         """Set when the hub asked its clients to leave within this time."""
 
@@ -74,7 +75,8 @@ class Session:
             self.subscribe(channel)
         if not self._unanswered:
             self._served()
-        tasks = [asyncio.create_task(work) for work in (self._read(), self._send(), self._watch())]
+        # the watch first: what it cuts off looks like any lost connection to the others
+        tasks = [asyncio.create_task(work) for work in (self._watch(), self._read(), self._send())]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             reasons = [task.result() for task in tasks if task.done()]
@@ -140,6 +142,7 @@ class Session:
                 self._outgoing.refused(refusal)
             case Welcome() as welcome:
                 self._silence_s = welcome.heartbeat_s + welcome.timeout_s
+                self._greeted.set()
                 self._welcomed(welcome.load)
             case Dropped() as dropped if dropped.number in self._numbers:
                 self._numbers[dropped.number].dropped += dropped.messages
@@ -169,6 +172,9 @@ class Session:
     async def _watch(self) -> str:
         """Return when the hub said nothing for longer than it ever should."""
         loop = asyncio.get_running_loop()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_WELCOME_S):
+                await self._greeted.wait()
         while True:
             left_s = self._socket.heard_at + self._silence_s - loop.time()
             if left_s <= 0:

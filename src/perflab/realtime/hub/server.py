@@ -99,7 +99,7 @@ class Hub:
                 select_subprotocol=_subprotocol,
                 compression=None,
                 open_timeout=self._settings.open_s,
-                close_timeout=_CLOSE_S,
+                close_timeout=_CLOSE_S / 2,
                 ping_interval=None,
                 max_size=self._settings.most_bytes,
                 max_queue=_REQUESTS_QUEUED,
@@ -233,7 +233,16 @@ class Hub:
 
     def _close(self, connection: HubConnection, code: CloseCode, reason: str) -> None:
         """Close it, in the background: its client may take its time, up to a limit."""
-        task = self._loop.create_task(connection.close(code, reason))
+
+        async def close() -> None:
+            try:
+                # the library's own limit does not cover a socket that takes nothing
+                async with asyncio.timeout(_CLOSE_S):
+                    await connection.close(code, reason)
+            except TimeoutError:
+                connection.cut_off()
+
+        task = self._loop.create_task(close())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
