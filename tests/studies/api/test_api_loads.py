@@ -180,3 +180,11 @@ def test_the_mix_of_tasks_is_what_the_table_says() -> None:
     assert {kind: kinds.count(kind) for kind in set(kinds)} == {
         "GET /tasks": 60, "GET /tasks/": 20, "POST /tasks": 10, "PATCH /tasks/": 10,
     }  # fmt: skip
+
+
+def test_a_rate_at_which_the_wait_grows_fails_however_low_its_average_is() -> None:
+    growing = made_load(200, np.linspace(0.001, 0.15, 1_000))
+    assert growing.mean_ms < 200
+    found = row(*[made_load(50, [0.1] * 200)] * 3, probes=(growing,))
+    assert found.by_mean.upper == 200
+    assert reach_table([found]).shown["ended by"].tolist() == ["requests outran the server"]
