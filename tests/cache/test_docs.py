@@ -31,11 +31,11 @@ from perflab.cache.codec import MAX_BYTES, Codec
 from perflab.cache.entry import MAX_NAME_BYTES
 from perflab.cache.memory import ENTRY_OVERHEAD_BYTES
 from perflab.cache.owed import OwedPurges
+from perflab.cache.pauses import RETRY_S
 from perflab.cache.policies.shards import MAX_ACCESSES, MAX_KEYS
 from perflab.cache.policies.simulate import POLICIES as SIMULATED
 from perflab.cache.policy import LEASE_MARGIN_S, POLICIES
-from perflab.cache.redis.tier import _FIRST_POLL_S, _LONGEST_POLL_S
-from perflab.cache.tiered import RETRY_S
+from perflab.cache.redis.leasing import FIRST_POLL_S, LONGEST_POLL_S
 from perflab.cache.trace_formats import FORMATS
 from perflab.services import Redis
 
@@ -377,7 +377,7 @@ def test_figures_in_the_text_are_those_of_the_code() -> None:
     for phrase in (
         f"at most {MAX_NAME_BYTES} bytes",
         "`hard_timeout_s` and half a second",
-        f"look every {_FIRST_POLL_S * 1000:g} to {_LONGEST_POLL_S * 1000:g} ms",
+        f"look every {FIRST_POLL_S * 1000:g} to {LONGEST_POLL_S * 1000:g} ms",
         f"not tried again for {RETRY_S:g} s",
         f"more than {owed:,} names",
         f"above {MAX_BYTES // 2**20} MiB",

@@ -7,7 +7,8 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perflab.cache.edge.repeats import SLOT_S, Repeats, Wanted
+from perflab.cache.edge.repeats import SLOT_S, Repeats
+from perflab.cache.edge.wanted import Wanted
 
 from .stand_ins import monotonic, run
 

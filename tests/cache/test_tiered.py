@@ -13,8 +13,9 @@ from perflab.cache.entry import ABSENT, CacheError, Invalidation
 from perflab.cache.loading import LoadTimeout
 from perflab.cache.memory import MemoryTier
 from perflab.cache.owed import OwedPurges
+from perflab.cache.pauses import RETRY_S
 from perflab.cache.policy import CachePolicy
-from perflab.cache.tiered import RETRY_S, TieredCache
+from perflab.cache.tiered import TieredCache
 
 from .stand_ins import SharedStandIn, Source, memory_tier, monotonic, run, tiered, wall
 

@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from types import TracebackType
-from typing import Any, Final, Protocol, TypeVar, overload
+from typing import Any, Protocol, Self, TypeVar, overload
 
 import msgspec
 
 from perflab.cache.entry import CacheError, Entry, Invalidation, check_name, check_names
 from perflab.cache.filling import Filler, Wanted
-from perflab.cache.flights import Flight, Flights
+from perflab.cache.flights import Flights
 from perflab.cache.ledger import Ledger, LedgerStats, Outcome, Trail
 from perflab.cache.loading import Loader
+from perflab.cache.loads import Loads
 from perflab.cache.memory import MemoryTier
-from perflab.cache.owed import OwedPurges
 from perflab.cache.policy import CachePolicy
+from perflab.cache.purging import Purging
 from perflab.cache.shared import Purger, SharedTier
-from perflab.cache.xfetch import REACH, is_due
+from perflab.cache.xfetch import REACH
+from perflab.closing import Closing
 
 T = TypeVar("T")
-
-RETRY_S: Final = 1.0
-"""After a failed refresh the stale value is served for so long before the next attempt, and a
-purge that Redis did not hear of is sent again as often."""
-
-_MOST_PAUSES: Final = 1000
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +59,7 @@ class Uniform(Protocol):
         """The next one, in [0, 1)."""
 
 
-class TieredCache:
+class TieredCache(Closing):
     """One cache over a process's memory, a Redis shared by all, and what lies further out.
 
     >>> async with TieredCache(MemoryTier(), redis) as cache:
@@ -98,33 +92,23 @@ class TieredCache:
     ) -> None:
         self._memory = memory
         self._shared = shared
-        self._beyond = tuple(beyond)
         self._clock = clock
-        self._uniform = (rng or random.Random()).random  # noqa: S311 - no secret depends on it
         self.ledger = ledger or Ledger()
         """Requests are entered here."""
         self._books = self.ledger.books
         self._flights = Flights()
-        self._owed = OwedPurges()
+        self._purging = Purging(memory, shared, beyond, self._flights)
+        self._owed = self._purging.owed
         self._filler = Filler(memory, shared, self._owed, clock)
-        self._pauses: dict[str, float] = {}
-        self._payer: asyncio.Task[None] | None = None
-        self._purges: set[asyncio.Task[bool]] = set()
+        uniform = (rng or random.Random()).random  # noqa: S311 - no secret depends on it
+        self._loads = Loads(self._flights, self._filler, self._books, clock, uniform)
         self._listening = False
         self._closed = False
         self._local: Callable[[str], Entry | None] = _nothing if memory is None else memory.get
 
-    async def __aenter__(self) -> TieredCache:
+    async def __aenter__(self) -> Self:
         self._open()
         return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
 
     @overload
     async def get_or_load(
@@ -169,7 +153,7 @@ class TieredCache:
             entry.expires_at - self._clock() < entry.load_s * policy.early_beta * REACH
             and policy.early_refresh
         ):
-            self._refresh_early(self._checked(key, loader, policy, tags), entry)
+            self._loads.refresh_early(self._checked(key, loader, policy, tags), entry)
         self._books[policy.name].memory.hit += 1
         return entry.value
 
@@ -202,10 +186,8 @@ class TieredCache:
         wanted = self._checked(key, loader, policy, tags)
         if self._local(key) is not None:
             return False
-        flight = self._flights.get(key)
-        if flight is None:
-            flight = self._launch(wanted, None, refresh=True)
-        await self._join(flight)
+        flight = self._loads.under_way(key) or self._loads.launch(wanted, None, refresh=True)
+        await self._loads.join(flight)
         return flight.called
 
     async def invalidate(
@@ -225,11 +207,7 @@ class TieredCache:
         if not (names.keys or names.tags or everything):
             return True
         self._open()
-        self._drop(names)
-        purge = asyncio.get_running_loop().create_task(self._purge(names))
-        self._purges.add(purge)
-        purge.add_done_callback(self._purges.discard)
-        return await asyncio.shield(purge)
+        return await self._purging.purge(names)
 
     def stats(self) -> TieredStats:
         """The figures so far."""
@@ -245,11 +223,7 @@ class TieredCache:
         Harmless when called twice.
         """
         self._closed = True
-        if self._payer is not None:
-            self._payer.cancel()
-            await asyncio.wait((self._payer,))
-        if self._purges:
-            await asyncio.wait(self._purges)
+        await self._purging.close()
         await self._flights.close()
         if self._memory is not None:
             self._memory.clear()
@@ -269,10 +243,10 @@ class TieredCache:
 
     async def _seek(self, wanted: Wanted, trail: Trail) -> Entry:
         """The entry, from wherever it is to be had; ``trail`` tells where."""
-        flight = self._flights.get(wanted.key)
+        flight = self._loads.under_way(wanted.key)
         if flight is not None and not flight.refresh:
             trail.ended_at_redis("coalesced")
-            return await self._join(flight)
+            return await self._loads.join(flight)
         if self._shared is None:
             held = None if self._memory is None else self._memory.get_stale(wanted.key)
         else:
@@ -288,19 +262,17 @@ class TieredCache:
             if held is not None and fetched.state == "hit":
                 trail.ended_at_redis("hit")
                 self._filler.keep(wanted, held, ticket)
-                self._refresh_early(wanted, held)
+                self._loads.refresh_early(wanted, held)
                 return held
             trail.redis = "bypassed" if fetched.state == "unavailable" else "miss"
         if held is not None:
             return await self._stale_or_fresh(wanted, held, trail)
-        return await self._loaded(wanted, trail)
+        return await self._loads.loaded(wanted, trail)
 
     async def _stale_or_fresh(self, wanted: Wanted, held: Entry, trail: Trail) -> Entry:
         """The stale entry, or a fresh one if it comes in time; a refresh is on its way."""
         policy = wanted.policy
-        flight = self._flights.get(wanted.key)
-        if flight is None and not self._paused(wanted.key):
-            flight = self._launch(wanted, held, refresh=True)
+        flight = self._loads.refreshed(wanted, held)
         if flight is not None and self._clock() >= held.expires_at + policy.stale_s:
             landed = await flight.landed(policy.soft_timeout_s)
             if landed and not flight.task.cancelled() and flight.task.exception() is None:
@@ -311,78 +283,6 @@ class TieredCache:
         else:
             trail.memory, trail.redis, trail.loader = "stale", None, None
         return held
-
-    async def _loaded(self, wanted: Wanted, trail: Trail) -> Entry:
-        """The entry as a load under way, or begun here, gives it."""
-        flight = self._flights.get(wanted.key)
-        if flight is not None:
-            trail.loader = "coalesced"
-            return await self._join(flight)
-        flight = self._launch(wanted, None, refresh=False)
-        try:
-            return await self._join(flight)
-        finally:
-            if not flight.task.done():
-                flight.refresh = True  # the caller leaves; the load goes on without it
-            elif flight.called:
-                failed = flight.task.cancelled() or flight.task.exception() is not None
-                trail.loader = "miss" if failed else "hit"
-                trail.load_s = flight.load_s
-                trail.stored = flight.stored
-            elif flight.adopted:
-                trail.loader = "coalesced"
-
-    @staticmethod
-    async def _join(flight: Flight) -> Entry:
-        await flight.landed()
-        if flight.task.cancelled():
-            raise CacheError(f"the cache was closed while {flight.key!r} was being loaded")
-        return flight.task.result()
-
-    def _launch(self, wanted: Wanted, known: Entry | None, *, refresh: bool) -> Flight:
-        flight = Flight(wanted.key, wanted.tags, refresh=refresh)
-        self._flights.start(flight, self._fly(wanted, flight, known))
-        return flight
-
-    async def _fly(self, wanted: Wanted, flight: Flight, known: Entry | None) -> Entry:
-        failed = True
-        try:
-            entry = await self._filler.obtain(wanted, flight, known)
-            failed = False
-            return entry
-        finally:
-            self._note(wanted.key, failed)
-            if flight.refresh:
-                book = self._books[wanted.policy.name]
-                book.enter_refresh(flight.load_s, adopted=flight.adopted, failed=failed)
-
-    def _refresh_early(self, wanted: Wanted, entry: Entry) -> None:
-        """Begin a refresh if XFetch says so and none is under way or has just failed."""
-        policy = wanted.policy
-        remaining_s = entry.expires_at - self._clock()
-        if (
-            policy.early_refresh
-            and remaining_s < entry.load_s * policy.early_beta * REACH
-            and is_due(remaining_s, entry.load_s, policy.early_beta, self._uniform)
-            and self._flights.get(wanted.key) is None
-            and not self._paused(wanted.key)
-        ):
-            self._launch(wanted, entry, refresh=True)
-
-    def _paused(self, key: str) -> bool:
-        until = self._pauses.get(key)
-        return until is not None and asyncio.get_running_loop().time() < until
-
-    def _note(self, key: str, failed: bool) -> None:
-        """Pause refreshes of a key whose load failed."""
-        if not failed:
-            self._pauses.pop(key, None)
-            return
-        now = asyncio.get_running_loop().time()
-        if len(self._pauses) >= _MOST_PAUSES:
-            self._pauses = {k: until for k, until in self._pauses.items() if until > now}
-        if len(self._pauses) < _MOST_PAUSES:
-            self._pauses[key] = now + RETRY_S
 
     def _checked(
         self, key: str, loader: Loader, policy: CachePolicy, tags: Sequence[str]
@@ -402,55 +302,7 @@ class TieredCache:
         if not self._listening:
             self._listening = True
             if self._shared is not None:
-                self._shared.listen(self._drop)
-
-    def _drop(self, names: Invalidation) -> None:
-        """Forget this process's copies, and let nobody join loads that began before."""
-        self._flights.detach(names)
-        if self._memory is not None:
-            self._memory.invalidate(names)
-
-    async def _purge_beyond(self, names: Invalidation) -> None:
-        outcomes = await asyncio.gather(
-            *(purger.purge(names) for purger in self._beyond), return_exceptions=True
-        )
-        for outcome in outcomes:
-            if isinstance(outcome, BaseException):
-                raise outcome
-
-    async def _tell(self, names: Invalidation) -> bool:
-        """Purge the shared tier; False if it is away."""
-        if self._shared is None:
-            return True
-        reached = await self._shared.invalidate(
-            keys=names.keys, tags=names.tags, everything=names.everything
-        )
-        self._drop(names)  # what was read from it in the meantime
-        return reached
-
-    async def _purge(self, names: Invalidation) -> bool:
-        reached = await self._tell(names)
-        if not reached:
-            self._owe(names)
-        await self._purge_beyond(names)
-        return reached
-
-    def _owe(self, names: Invalidation) -> None:
-        self._owed.add(names)
-        if not self._closed and (self._payer is None or self._payer.done()):
-            self._payer = asyncio.get_running_loop().create_task(self._pay())
-
-    async def _pay(self) -> None:
-        """Tell Redis of the purges that it missed, until it has heard all of them."""
-        while self._owed:
-            await asyncio.sleep(RETRY_S)
-            reached = True
-            while self._owed and reached:
-                reached = await self._tell(self._owed.take())
-                if reached:
-                    self._owed.paid()
-                else:
-                    self._owed.unpaid()
+                self._shared.listen(self._purging.drop)
 
 
 def _nothing(_key: str) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable, Sequence
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
+from perflab.closing import Closing
 from perflab.ratelimit.decision import Charge, Decision, Quota, Source
 from perflab.ratelimit.denied import Denied
 from perflab.ratelimit.errors import RateLimitError
@@ -24,7 +24,7 @@ _PREFIX: Final = re.compile(r"[!-z|~]{0,64}")
 _LATEST_S: Final = 1e10
 
 
-class RateLimiter:
+class RateLimiter(Closing):
     """Decides whether requests may pass; shared by all processes that use the same Redis.
 
     >>> async with RateLimiter(url) as limiter:
@@ -202,17 +202,6 @@ class RateLimiter:
         """
         if self._shared is not None:
             await self._shared.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
 
     def _part(self, name: str, subject: Subject, cost: int = 1) -> Part:
         policy = self._policies.get(name)

@@ -24,7 +24,7 @@ US: Final = 1_000_000
 """Microseconds of a second: all deciding is done in whole ones, which a double holds exactly."""
 
 MAX_LOG: Final = 1_000
-"""Entries that a sliding log may have: it costs 16 bytes each, read and written by every check."""
+"""Entries that a sliding log may have: it costs 8 bytes each, read and written by every check."""
 MIN_INTERVAL_US: Final = 10
 """Between two units, so that rounding it up to a whole microsecond takes at most a tenth."""
 MAX_PERIOD_S: Final = 366 * 86_400.0
@@ -41,7 +41,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
     The worst that each algorithm admits in any window of one period (half-open, so that two
     requests exactly one period apart are not in one window):
 
-    - ``sliding_log``: exactly ``limit``. It remembers every unit, 16 bytes each.
+    - ``sliding_log``: exactly ``limit``. It remembers every unit, 8 bytes each.
     - ``gcra``: ``burst + limit - 1`` at cost 1, that is up to twice the limit where the burst is
       the limit: the burst at once, and then what flows in again while it is used up.
     - ``sliding_counter``: up to twice the limit, spread out: a full window's units at its very

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from itertools import chain
 from typing import Final
 
@@ -92,15 +92,15 @@ class SharedStore:
         """The values that the script returns for the check."""
         return self._checks.ask(check, len(check.parts))
 
-    async def decide(self, parts: Sequence[Part], now_us: int) -> Reply:
+    def decide(self, parts: Sequence[Part], now_us: int) -> Awaitable[Reply]:
         """Charge all parts or none; on a cluster over several slots see ``_across``."""
         if self.cluster and len(parts) > 1:
             groups: defaultdict[int, list[Part]] = defaultdict(list)
             for part in parts:
                 groups[slot(part.key)].append(part)
             if len(groups) > 1:
-                return await self._across(parts, list(groups.values()), now_us)
-        return await self.ask(Check(parts, now_us))
+                return self._across(parts, list(groups.values()), now_us)
+        return self.ask(Check(parts, now_us))
 
     async def ping(self) -> None:
         """Return when a check was decided; RateLimitUnavailable says why none is."""

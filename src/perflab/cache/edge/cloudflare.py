@@ -13,14 +13,15 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from email.utils import parsedate_to_datetime
-from types import TracebackType
-from typing import Any, Final, Literal, Self, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
-from perflab.cache.edge.names import edge_prefix, edge_url, header_tag, several
+from perflab.cache.edge.names import several
 from perflab.cache.edge.protocol import EdgeError, Purged
 from perflab.cache.edge.token_bucket import TokenBucket
+from perflab.cache.edge.wanted import wanted
+from perflab.closing import Closing
 
 TOKEN_ENV: Final = "CLOUDFLARE_API_TOKEN"  # noqa: S105 - the variable's name
 API: Final = "https://api.cloudflare.com/client/v4"
@@ -69,7 +70,7 @@ class CloudflareStats(msgspec.Struct, frozen=True, kw_only=True):
     """Calls that were answered with 429."""
 
 
-class CloudflareEdge:
+class CloudflareEdge(Closing):
     """One zone's cache at Cloudflare.
 
     The token is read from the environment (``CLOUDFLARE_API_TOKEN``) and needs the permission
@@ -123,17 +124,6 @@ class CloudflareEdge:
     def __repr__(self) -> str:
         return f"<CloudflareEdge of zone {self._zone}>"
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
-
     async def purge(
         self,
         *,
@@ -146,10 +136,12 @@ class CloudflareEdge:
 
         An EdgeError names what Cloudflare answered, and how much was done before.
         """
+        urls = tuple(several(urls, "urls"))
+        asked = wanted(urls=urls, tags=tags, prefixes=prefixes, everything=everything)
         named = {
-            "files": sorted({_checked(url) for url in several(urls, "urls")}),
-            "tags": sorted({header_tag(tag) for tag in several(tags, "tags")}),
-            "prefixes": sorted({edge_prefix(one) for one in several(prefixes, "prefixes")}),
+            "files": sorted(set(urls)),  # with scheme and as given, which is how it wants them
+            "tags": sorted(asked.tags),
+            "prefixes": sorted(asked.prefixes),
         }
         names = 1 if everything else sum(map(len, named.values()))
         if not names:
@@ -283,8 +275,3 @@ def _client(api: str, timeout_s: float) -> Any:
     client = AsyncCloudflare(api_token=token, base_url=api, timeout=timeout_s, max_retries=0)
     client.api_key = client.api_email = client.user_service_key = None
     return client
-
-
-def _checked(url: str) -> str:
-    edge_url(url)
-    return url

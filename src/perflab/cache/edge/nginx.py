@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 import msgspec
 
 from perflab.cache.edge import nginx_files
-from perflab.cache.edge.names import edge_prefix, edge_url, header_tag, several
 from perflab.cache.edge.nginx_config import LEVELS, NginxSettings
 from perflab.cache.edge.protocol import EdgeError, Purged
-from perflab.cache.edge.repeats import Repeats, Wanted
+from perflab.cache.edge.repeats import Repeats
 from perflab.cache.edge.tag_index import TagIndex
+from perflab.cache.edge.wanted import Wanted, wanted
+from perflab.closing import Closing
 
 MARGIN_S: Final = 1.0
 """Added to the origin's longest response time before the last repetition."""
@@ -42,7 +42,7 @@ class NginxEdgeStats(msgspec.Struct, frozen=True, kw_only=True):
     """Repetitions that ``close`` cancelled."""
 
 
-class NginxEdge:
+class NginxEdge(Closing):
     """The cache of one nginx, set up by ``nginx_config``, on this machine.
 
     A purge removes files, so it works while nginx is down, and nginx need not know. It must run
@@ -90,17 +90,6 @@ class NginxEdge:
     def __repr__(self) -> str:
         return f"<NginxEdge in {self._folder}>"
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
-
     async def purge(
         self,
         *,
@@ -113,21 +102,16 @@ class NginxEdge:
 
         A prefix is one of the text: ``example.org/task`` is one of ``example.org/tasks``, too.
         """
-        wanted = Wanted(
-            frozenset(map(edge_url, several(urls, "urls"))),
-            frozenset(map(header_tag, several(tags, "tags"))),
-            frozenset(map(edge_prefix, several(prefixes, "prefixes"))),
-            everything,
-        )
-        if not wanted:
+        asked = wanted(urls=urls, tags=tags, prefixes=prefixes, everything=everything)
+        if not asked:
             return Purged(names=0, removed=0)
         self._purges += 1
-        self._repeats.add(wanted)  # first, so that it happens whatever becomes of this attempt
-        found = await self._index.urls(wanted.tags) if self._index and wanted.tags else None
-        scan = bool(everything or wanted.prefixes or (wanted.tags and found is None))
-        removed = await self._drop(wanted | Wanted(found or frozenset()), scan=scan)
+        self._repeats.add(asked)  # first, so that it happens whatever becomes of this attempt
+        found = await self._index.urls(asked.tags) if self._index and asked.tags else None
+        scan = bool(everything or asked.prefixes or (asked.tags and found is None))
+        removed = await self._drop(asked | Wanted(found or frozenset()), scan=scan)
         self._removed += removed
-        return Purged(names=len(wanted), removed=removed)
+        return Purged(names=len(asked), removed=removed)
 
     async def settled(self) -> None:
         """Return when every purge has been repeated."""
@@ -150,36 +134,36 @@ class NginxEdge:
             dropped=self._repeats.dropped,
         )
 
-    async def _purge_again(self, wanted: Wanted) -> None:
+    async def _purge_again(self, asked: Wanted) -> None:
         # no index: what it lost or never heard of must be found now at the latest
-        scan = bool(wanted.everything or wanted.prefixes or wanted.tags)
-        removed = await self._drop(wanted, scan=scan)
+        scan = bool(asked.everything or asked.prefixes or asked.tags)
+        removed = await self._drop(asked, scan=scan)
         self._removed_later += removed
 
-    async def _drop(self, wanted: Wanted, *, scan: bool) -> int:
+    async def _drop(self, asked: Wanted, *, scan: bool) -> int:
         self._scans += scan
         try:
-            return await asyncio.to_thread(self._unlink, wanted, scan)
+            return await asyncio.to_thread(self._unlink, asked, scan)
         except OSError as error:
             raise EdgeError(
                 f"files in {self._folder} cannot be removed ({error.strerror}); purge as the user"
                 " that nginx runs as, or as root"
             ) from None
 
-    def _unlink(self, wanted: Wanted, scan: bool) -> int:
+    def _unlink(self, asked: Wanted, scan: bool) -> int:
         removed = 0
-        for url in wanted.urls:
+        for url in asked.urls:
             for variant in self._variants:
                 key = nginx_files.key(variant, url)
                 removed += nginx_files.remove(nginx_files.path_of(self._folder, key, LEVELS))
         for path in nginx_files.stored(self._folder) if scan else ():
-            if wanted.everything or _is_meant(path, wanted):
+            if asked.everything or _is_meant(path, asked):
                 removed += nginx_files.remove(path)
         return removed
 
 
-def _is_meant(path: str, wanted: Wanted) -> bool:
+def _is_meant(path: str, asked: Wanted) -> bool:
     found = nginx_files.read(path)
     if found is None:
         return False
-    return not wanted.tags.isdisjoint(found.tags) or found.url.startswith(tuple(wanted.prefixes))
+    return not asked.tags.isdisjoint(found.tags) or found.url.startswith(tuple(asked.prefixes))

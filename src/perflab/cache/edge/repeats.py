@@ -7,30 +7,10 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-import msgspec
+from perflab.cache.edge.wanted import Wanted
 
 SLOT_S: Final = 0.25
 """Purges within this time of each other are repeated together."""
-
-
-class Wanted(msgspec.Struct, frozen=True):
-    """What to drop, in the edge's own spelling."""
-
-    urls: frozenset[str] = frozenset()
-    tags: frozenset[str] = frozenset()
-    prefixes: frozenset[str] = frozenset()
-    everything: bool = False
-
-    def __len__(self) -> int:
-        """How many names; everything counts as one."""
-        return len(self.urls) + len(self.tags) + len(self.prefixes) + self.everything
-
-    def __or__(self, other: Wanted) -> Wanted:
-        if self.everything or other.everything:
-            return Wanted(everything=True)
-        return Wanted(
-            self.urls | other.urls, self.tags | other.tags, self.prefixes | other.prefixes
-        )
 
 
 class _Batch:
