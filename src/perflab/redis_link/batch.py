@@ -68,7 +68,7 @@ class Batcher(Generic[Q, R]):
         self._outcome = outcome
         self._unclaimed = unclaimed
         self._queue: deque[_Batch[Q, R]] = deque()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._out: dict[asyncio.Task[None], _Batch[Q, R]] = {}
         self._scheduled = False
         self.batches = 0
         """How many were sent."""
@@ -96,25 +96,27 @@ class Batcher(Generic[Q, R]):
         """Let everybody go and end what is out."""
         while self._queue:
             self._let_go(self._queue.popleft())
-        tasks = list(self._tasks)
-        for task in tasks:
+        out = dict(self._out)
+        for task in out:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*out, return_exceptions=True)
+        for batch in out.values():
+            self._let_go(batch)  # one whose task had not begun
 
     def _send(self) -> None:
         self._scheduled = False
-        while self._queue and len(self._tasks) < self._in_flight:
+        while self._queue and len(self._out) < self._in_flight:
             batch = self._queue.popleft()
             if batch.expired or all(future.done() for future in batch.waiting):
                 self._let_go(batch)  # nobody waits for it any more
                 continue
             self.batches += 1
             task = asyncio.get_running_loop().create_task(self._carry_out(batch))
-            self._tasks.add(task)
+            self._out[task] = batch
             task.add_done_callback(self._sent)
 
     def _sent(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+        self._out.pop(task, None)
         if self._queue and not self._scheduled:
             self._send()
 
