@@ -151,7 +151,12 @@ def _greet(port: int, user_id: int, email: str, password: str) -> None:
         f"curl -s '{url}/tasks?limit=3' {bearer}",
         f"curl -s {url}/tasks {json} {bearer} -H 'idempotency-key: first' "
         """-d '{"title":"Try the API"}'""",
+        f"curl -s '{url}/notes?tag=work&limit=3' {bearer}",
+        f"curl -s {url}/habits {bearer}",
+        f"curl -s {url}/batch {json} {bearer} "
+        """-d '{"requests":[{"path":"/users/me"},{"path":"/tasks?limit=1"}]}'""",
         f"curl -si --compressed {url}/analytics/dashboard {bearer}",
+        f"curl -s {url}/openapi.json",
         f"curl -s {url}/metrics",
     ):
         # as it is, however long: people copy it
