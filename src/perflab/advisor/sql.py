@@ -13,7 +13,8 @@ DML = (ast.SelectStmt, ast.InsertStmt, ast.UpdateStmt, ast.DeleteStmt, ast.Merge
 """Statements that have a plan."""
 
 _VALUES = frozenset({"SCONST", "ICONST", "FCONST", "BCONST", "XCONST", "USCONST"})
-_COMMENTS = frozenset({"SQL_COMMENT", "C_COMMENT"})
+COMMENTS = frozenset({"SQL_COMMENT", "C_COMMENT"})
+"""Tokens that say nothing to the server."""
 
 
 def parse_one(text: str) -> Any:
@@ -51,7 +52,7 @@ def redacted(text: str) -> str:
         parts.append(data[at : token.start].decode())
         if token.name in _VALUES:
             parts.append("?")
-        elif token.name not in _COMMENTS:
+        elif token.name not in COMMENTS:
             parts.append(data[token.start : token.end + 1].decode())
         at = token.end + 1
     return " ".join("".join(parts).split())

@@ -8,13 +8,15 @@ from pathlib import Path
 
 import msgspec
 from pglast import ast
-from pglast.parser import ParseError, fingerprint, split
+from pglast.parser import ParseError, fingerprint, scan
 
 from perflab.advisor.errors import StatementError
 from perflab.advisor.nodes import walk
-from perflab.advisor.sql import parse_one, redacted
+from perflab.advisor.sql import COMMENTS, parse_one, redacted
 
 MAX_FILE_BYTES, MAX_STATEMENT_BYTES, MAX_STATEMENTS = 8 * 2**20, 256 * 1024, 2_000
+_END = "ASCII_59"
+"""The token of a semicolon."""
 _CALLS = re.compile(r"--\s*calls:\s*(\S+)")
 _NAME = re.compile(r"--\s*name:\s*([\w.-]+)")
 _FORBIDDEN = re.compile(
@@ -86,8 +88,7 @@ def parse_workload(text: str) -> Workload:
     """The same out of a text."""
     merged: dict[str, Statement] = {}
     refused: list[Refused] = []
-    for begin, piece in _pieces(text):
-        line = text.count("\n", 0, begin) + 1
+    for line, piece in _pieces(text):
         try:
             statement = _statement(piece, len(merged) + 1)
         except StatementError as error:
@@ -115,18 +116,22 @@ def check_functions(statement: object) -> None:
 
 
 def _pieces(text: str) -> list[tuple[int, str]]:
-    """Where each statement begins, comments before it included, and its text."""
+    """The line on which each statement begins, comments before it included, and its text."""
+    data = text.encode()
     try:
-        ends = [piece.stop for piece in split(text, with_parser=False, only_slices=True)]
+        tokens = scan(text)
     except ParseError as error:  # a string or comment that never ends
-        return [(len(text.encode()[: int(error.args[1])].decode(errors="ignore")), text)]
-    pieces, at = [], 0
-    for end in ends:
-        piece = text[at:end].strip().lstrip(";")
-        begin = at + len(text[at:end]) - len(text[at:end].lstrip(" \t\n\r;"))
-        if piece.strip():
-            pieces.append((begin, piece.strip()))
-        at = end
+        return [(data.count(b"\n", 0, int(error.args[1])) + 1, text)]
+    pieces, at, says_something = [], 0, False
+    for name, start in (*((token.name, token.start) for token in tokens), (_END, len(data))):
+        if name not in (_END, *COMMENTS):
+            says_something = True
+        elif name == _END:
+            piece = data[at:start]
+            if says_something:
+                begin = at + len(piece) - len(piece.lstrip())
+                pieces.append((data.count(b"\n", 0, begin) + 1, piece.decode().strip()))
+            at, says_something = start + 1, False
     return pieces
 
 

@@ -1,0 +1,231 @@
+"""Proves advice: the chosen indexes built on a copy and measured against a copy without them.
+
+Per statement both arms with an interval and an A/A control, for writers what they pay, and for
+each index its size and the WAL of its build. What serves no statement that got measurably faster
+is dropped from the advice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import msgspec
+import psycopg
+
+from perflab.advisor.catalog import Catalog
+from perflab.advisor.explain import estimate, looking
+from perflab.advisor.selection import Choice, Rejected, Selection
+from perflab.advisor.timed import Timed
+from perflab.advisor.workload import Statement
+from perflab.advisor.writes import WriteCost, replacement, wal_per_row
+from perflab.database.index_builder import BuildReport, Built, build_indexes, drop_indexes
+from perflab.database.session import Session
+from perflab.measure.comparison import Comparison, compare
+from perflab.measure.experiment import Arm, Experiment, Operation, Params
+from perflab.measure.statistics import Interval
+
+Step = Callable[[str, int, int], None]
+Run = Callable[[Session, Params], int]
+
+
+class Sizes(msgspec.Struct, frozen=True):
+    """How often a proof measures."""
+
+    rounds: int = 24
+    calls: int = 1
+    write_rounds: int = 20
+    write_rows: int = 100
+
+
+@dataclass(frozen=True)
+class Proved:
+    """One index after it was measured."""
+
+    choice: Choice
+    built: Built
+    serves: tuple[str, ...]
+    """Statements whose plan uses it, with everything chosen in place."""
+    faster: tuple[str, ...]
+    """Those of them whose median time fell, with all of its interval."""
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What measuring said of a selection."""
+
+    by_statement: dict[str, Comparison]
+    calls: Mapping[str, float]
+    kept: tuple[Proved, ...]
+    dropped: tuple[Rejected, ...]
+    writes: tuple[WriteCost, ...]
+
+    @property
+    def total_ms(self) -> tuple[float, float]:
+        """Time of the whole workload before and after: means weighted by calls."""
+        before, after = (
+            sum(
+                self.calls[name] * figure.estimate
+                for name, comparison in self.by_statement.items()
+                if isinstance(figure := getattr(comparison, arm).mean_ms, Interval)
+            )
+            for arm in ("before", "after")
+        )
+        return before, after
+
+    @property
+    def reduction_percent(self) -> float:
+        """How much less time the workload takes."""
+        before, after = self.total_ms
+        return 100 * (1 - after / before) if before else 0.0
+
+
+def build_chosen(conninfo: str, selection: Selection, step: Step | None = None) -> BuildReport:
+    """Build what was chosen on a copy, and make the copy ready to be measured."""
+    specs = [choice.candidate.spec(choice.serves) for choice in selection.chosen]
+    report = build_indexes(conninfo, specs, progress=step)
+    with psycopg.connect(conninfo, autocommit=True) as conn:
+        for table in sorted({spec.table for spec in specs}):
+            conn.execute(f"VACUUM (ANALYZE) {table}".encode())
+    return report
+
+
+def prove(
+    before: str,
+    after: str,
+    timed: Sequence[Timed],
+    statements: Sequence[Statement],
+    selection: Selection,
+    report: BuildReport,
+    catalog: Catalog,
+    sizes: Sizes,
+    seed: int,
+    step: Step | None = None,
+) -> Proof:
+    """Measure ``before`` against ``after``, which :func:`build_chosen` has built.
+
+    ``statements`` have the texts by which plans are looked at, ``timed`` runs them; indexes that
+    are dropped from the advice are dropped from ``after`` as well.
+    """
+    by_statement = measure(before, after, timed, sizes, seed, step)
+    used = used_indexes(after, statements)
+    kept, dropped = _judge(selection, report, used, by_statement)
+    drop_indexes(after, [d.candidate.name for d in dropped])
+    tables = sorted({proved.choice.candidate.table for proved in kept})
+    writes = measure_writes(before, after, catalog, tables, sizes, seed, step)
+    return Proof(by_statement, {t.name: t.calls for t in timed}, kept, dropped, writes)
+
+
+def measure(
+    before: str, after: str, timed: Sequence[Timed], sizes: Sizes, seed: int, step: Step | None
+) -> dict[str, Comparison]:
+    """Every statement in both arms, interleaved."""
+    runs = {one.name: one.run for one in timed}
+    operations = [Operation(one.name, "workload", one.draw) for one in timed]
+    return _contrast(
+        (before, after, after), operations, runs, sizes.rounds, sizes.calls, seed, step
+    )
+
+
+def measure_writes(
+    before: str,
+    after: str,
+    catalog: Catalog,
+    tables: Sequence[str],
+    sizes: Sizes,
+    seed: int,
+    step: Step | None = None,
+) -> tuple[WriteCost, ...]:
+    """What the new indexes of ``tables`` cost whoever writes there."""
+    if not tables:
+        return ()
+    replaced = {t: replacement(before, catalog.by_name[t], sizes.write_rows) for t in tables}
+    found = _contrast(
+        (before, after, after),
+        [Operation(table, "writes", what.draw) for table, what in replaced.items()],
+        {table: what.run for table, what in replaced.items()},
+        sizes.write_rounds,
+        1,
+        seed,
+        step,
+    )
+    return tuple(
+        WriteCost(table, found[table], wal_per_row(before, what), wal_per_row(after, what))
+        for table, what in replaced.items()
+    )
+
+
+def used_indexes(conninfo: str, statements: Sequence[Statement]) -> dict[str, frozenset[str]]:
+    """By statement, the indexes that its plans use, over all its examples."""
+    with psycopg.connect(conninfo, autocommit=True) as conn, looking(conn):
+        return {
+            statement.name: frozenset(
+                name for text in statement.planned for name in estimate(conn, text).plan.index_names
+            )
+            for statement in statements
+        }
+
+
+def _contrast(
+    conninfos: tuple[str, str, str],
+    operations: Sequence[Operation],
+    runs: Mapping[str, Run],
+    rounds: int,
+    calls: int,
+    seed: int,
+    step: Step | None,
+) -> dict[str, Comparison]:
+    with ExitStack() as stack:
+        arms = []
+        for name, conninfo in zip(("before", "after", "after again"), conninfos, strict=True):
+            session = stack.enter_context(Session(conninfo))
+            arms.append(Arm(name, _caller(session, runs)))
+        samples = Experiment(
+            before=arms[0],
+            after=arms[1],
+            control=arms[2],
+            operations=operations,
+            rounds=rounds,
+            calls=calls,
+            seed=seed,
+        ).run(step)
+    return {one.name: compare(samples, operations=[one.name]) for one in operations}
+
+
+def _caller(session: Session, runs: Mapping[str, Run]) -> Callable[[Operation, Params], int]:
+    def call(operation: Operation, params: Params) -> int:
+        return runs[operation.name](session, params)
+
+    return call
+
+
+def _judge(
+    selection: Selection,
+    report: BuildReport,
+    used: Mapping[str, frozenset[str]],
+    by_statement: Mapping[str, Comparison],
+) -> tuple[tuple[Proved, ...], tuple[Rejected, ...]]:
+    built = {one.name: one for one in report.built}
+    failed = {one.name: one.reason for one in report.failed}
+    kept, dropped = [], []
+    for choice in selection.chosen:
+        name = choice.candidate.name
+        if name not in built:
+            reason = failed.get(name, "it was there already")
+            dropped.append(Rejected(choice.candidate, f"not built: {reason}"))
+            continue
+        serves = tuple(s for s, names in used.items() if name in names)
+        faster = tuple(s for s in serves if s in by_statement and _is_faster(by_statement[s]))
+        if faster:
+            kept.append(Proved(choice, built[name], serves, faster))
+        else:
+            who = ", ".join(serves) or "no statement uses it once it is built"
+            reason = f"measured: nothing it serves got faster ({who})" if serves else who
+            dropped.append(Rejected(choice.candidate, reason))
+    return tuple(kept), tuple(dropped)
+
+
+def _is_faster(comparison: Comparison) -> bool:
+    ratio = comparison.median
+    return isinstance(ratio, Interval) and ratio.hi < 1

@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from perflab.advisor import proof
+from perflab.advisor.advice import Advice, advise, plannable
+from perflab.advisor.candidates import Candidate
+from perflab.advisor.catalog import read_catalog
+from perflab.advisor.errors import StatementError
+from perflab.advisor.guest import guest_on
+from perflab.advisor.selection import Choice, Selection
+from perflab.advisor.timed import timed_statement
+from perflab.advisor.whatif import built_in_transaction
+from perflab.advisor.workload import Statement, parse_workload
+from perflab.database.own import Databases
+from perflab.database.plans import explain
+from perflab.database.session import Session
+from perflab.measure.statistics import Interval
+from perflab.services import Postgres
+
+from .conftest import SHOP
+
+PGBENCH = """
+    CREATE TABLE pgbench_accounts (aid int NOT NULL, bid int, abalance int, filler char(84));
+    CREATE TABLE pgbench_tellers (tid int NOT NULL, bid int, tbalance int, filler char(84));
+    INSERT INTO pgbench_accounts SELECT n, 1, 0, '' FROM generate_series(1, 20000) n;
+    INSERT INTO pgbench_tellers SELECT n, 1, 0, '' FROM generate_series(1, 5000) n;
+    ANALYZE;
+"""
+PGBENCH_SQL = """
+    -- calls: 100
+    UPDATE pgbench_accounts SET abalance = abalance + 5 WHERE aid = 777;
+    -- calls: 100
+    SELECT abalance FROM pgbench_accounts WHERE aid = 4711;
+    -- calls: 100
+    UPDATE pgbench_tellers SET tbalance = tbalance + 5 WHERE tid = 33;
+"""
+STAR = """
+    CREATE TABLE dates (date_id int PRIMARY KEY, year int, month int);
+    CREATE TABLE stores (store_id int PRIMARY KEY, city text);
+    CREATE TABLE products (product_id int PRIMARY KEY, brand text);
+    CREATE TABLE sales (date_id int, store_id int, product_id int, amount int, pad text);
+    INSERT INTO dates SELECT n, 2000 + n / 365, 1 + n / 30 % 12 FROM generate_series(1, 1000) n;
+    INSERT INTO stores SELECT n, 'city ' || n FROM generate_series(1, 400) n;
+    INSERT INTO products SELECT n, 'brand ' || n / 2 FROM generate_series(1, 1000) n;
+    INSERT INTO sales SELECT 1 + n % 1000, 1 + n * 31 % 400, 1 + n * 17 % 1000, n, repeat('x', 80)
+        FROM generate_series(1, 60000) n;
+    ANALYZE;
+"""
+STAR_SQL = """
+    SELECT d.year, sum(s.amount) FROM sales s JOIN dates d USING (date_id)
+        JOIN products p ON p.product_id = s.product_id WHERE p.brand = 'brand 7' GROUP BY d.year;
+    SELECT sum(amount) FROM sales JOIN stores ON stores.store_id = sales.store_id
+        WHERE city = 'city 5' AND sales.product_id = 8;
+"""
+
+
+@pytest.fixture
+def databases(postgres: Postgres) -> Iterator[Databases]:
+    made = Databases(postgres)
+    yield made
+    made.close()
+
+
+def make(databases: Databases, script: str) -> tuple[str, str]:
+    label = f"advisor_{secrets.token_hex(3)}"
+    with psycopg.connect(databases.create(label), autocommit=True) as conn:
+        conn.execute(script.encode())
+    return databases.conninfo(label), databases.clone(label, f"{label}_advised")
+
+
+def advise_on(conninfo: str, text: str) -> Advice:
+    with psycopg.connect(conninfo, autocommit=True) as conn:
+        catalog = read_catalog(conn)
+        statements, _unplanned = plannable(conn, parse_workload(text).statements)
+    with built_in_transaction(conninfo) as what_if:
+        return advise(statements, catalog, what_if)
+
+
+def pages(conninfo: str, statements: tuple[Statement, ...]) -> int:
+    """8 kB pages that a workload looks at; counts, where times would be noise."""
+    total = 0
+    with psycopg.connect(conninfo, autocommit=True) as conn:
+        for statement in statements:
+            with conn.transaction(force_rollback=True):
+                plan = explain(conn, statement.planned[0], {})
+            total += plan.shared_hit + plan.shared_read
+    return total
+
+
+@pytest.mark.parametrize(
+    ("script", "workload", "indexes"),
+    [(PGBENCH, PGBENCH_SQL, 2), (STAR, STAR_SQL, 1)],
+    ids=["pgbench", "star"],
+)
+def test_schemas_it_was_not_written_for_need_a_fifth_of_the_pages_afterwards(
+    databases: Databases, script: str, workload: str, indexes: int
+) -> None:
+    before, after = make(databases, script)
+
+    advice = advise_on(before, workload)
+    report = proof.build_chosen(after, advice.selection)
+
+    assert not report.failed
+    assert len(report.built) == indexes
+    assert pages(after, advice.statements) < pages(before, advice.statements) / 5
+
+
+def test_a_workload_that_has_its_indexes_needs_nothing(databases: Databases) -> None:
+    before, _after = make(databases, STAR)
+    text = "SELECT * FROM stores WHERE store_id = 3; SELECT year FROM dates WHERE date_id = 9"
+
+    assert advise_on(before, text).selection.chosen == ()
+
+
+def test_a_proof_keeps_what_helps_and_drops_what_nothing_uses(databases: Databases) -> None:
+    before, after = make(databases, SHOP)
+    advice = advise_on(
+        before, "-- name: recent\nSELECT total FROM orders WHERE customer_id = 77 AND total > 3"
+    )
+    idle = Choice(Candidate("orders", ("filler",)), ("recent",), 50.0, 0)
+    chosen = (*advice.selection.chosen, idle)
+    selection = Selection(chosen, (), 1.0, 1.0, {})
+    timed = [one for s in advice.statements if (one := timed_statement(s))]
+
+    report = proof.build_chosen(after, selection)
+    sizes = proof.Sizes(rounds=20, write_rounds=20, write_rows=50)
+    proved = proof.prove(
+        before, after, timed, advice.statements, selection, report, advice.catalog, sizes, 1
+    )
+
+    (kept,) = proved.kept
+    assert kept.choice.candidate.keys[0] == "customer_id"
+    assert kept.faster == ("recent",)
+    (dropped,) = proved.dropped
+    assert (dropped.candidate, dropped.reason) == (
+        idle.candidate,
+        "no statement uses it once it is built",
+    )
+    with psycopg.connect(after, autocommit=True) as conn:
+        there = {index.name for index in read_catalog(conn).by_name["orders"].indexes}
+        assert there == {"orders_pkey", kept.choice.candidate.name}
+        # writes were rolled back in both arms
+        assert conn.execute("SELECT count(*), sum(total) FROM orders").fetchone() == (
+            20000,
+            4990000,
+        )
+    (write,) = proved.writes
+    assert write.table == "orders"
+    assert write.wal_after > write.wal_before > 0
+    assert isinstance(write.comparison.mean, Interval)
+
+
+def test_a_write_of_a_workload_is_timed_and_taken_back(databases: Databases) -> None:
+    before, _after = make(databases, PGBENCH)
+    statement = parse_workload("UPDATE pgbench_tellers SET tbalance = 9 WHERE tid = 1").statements[
+        0
+    ]
+    timed = timed_statement(statement)
+    assert timed is not None
+
+    with Session(before) as session:
+        assert timed.run(session, {"example": 0}) == 1
+        found = session.conn.execute("SELECT sum(tbalance) FROM pgbench_tellers").fetchone()
+
+    assert found == (0,)
+
+
+def test_a_statement_without_values_cannot_be_timed() -> None:
+    assert timed_statement(Statement("s", "SELECT * FROM orders WHERE id = $1")) is None
+
+
+def test_a_guest_reads_and_writes_rows_and_can_do_nothing_else(databases: Databases) -> None:
+    before, after = make(databases, PGBENCH)
+    with guest_on((before, after), ("public",), timeout_s=0.2) as guests:
+        for conninfo in guests:
+            with psycopg.connect(conninfo, autocommit=True) as conn:
+                conn.execute("UPDATE pgbench_tellers SET tbalance = 1 WHERE tid = 1")
+                superuser = conn.execute(
+                    "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
+                ).fetchone()
+                assert superuser == (False,)
+                for forbidden in (
+                    "DROP TABLE pgbench_tellers",
+                    "SELECT pg_read_file('/etc/passwd')",
+                    "SELECT * FROM pg_authid",
+                    "CREATE TABLE mine (a int)",
+                    "COPY pgbench_tellers TO PROGRAM 'cat'",
+                ):
+                    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                        conn.execute(forbidden.encode())
+                with pytest.raises(psycopg.errors.QueryCanceled):
+                    conn.execute("SELECT pg_sleep(5)")
+                conn.execute("RESET ROLE")
+                assert conn.execute("SELECT current_user::text").fetchone() != ("perflab",)
+    with psycopg.connect(before, autocommit=True) as conn:
+        left = conn.execute("SELECT 1 FROM pg_roles WHERE rolname LIKE 'perflab_guest%'")
+        assert left.fetchone() is None
+
+
+def test_what_the_server_does_not_plan_is_left_out_with_its_reason(shop: str) -> None:
+    statements = parse_workload(
+        "-- name: good\nSELECT * FROM orders WHERE total = 1;\n"
+        "-- name: gone\nSELECT * FROM nowhere;\n"
+        "-- name: odd\nSELECT * FROM orders WHERE placed_at > 'Ada''s birthday';"
+    ).statements
+    with psycopg.connect(shop, autocommit=True) as conn:
+        good, bad = plannable(conn, statements)
+        with pytest.raises(StatementError, match='"nowhere" does not exist'):
+            plannable(conn, statements[1:2])
+
+    assert [s.name for s in good] == ["good"]
+    assert [str(b) for b in bad] == [
+        'gone: relation "nowhere" does not exist',
+        "odd: a value does not fit its type",
+    ]

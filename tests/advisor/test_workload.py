@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from perflab.advisor.errors import StatementError
+from perflab.advisor.workload import parse_workload, read_workload, shown
+
+HOSTILE = {
+    "SELEC 1": "does not parse",
+    "SELECT * FROM orders WHERE": "does not parse",
+    "SELECT (1": "does not parse",
+    "SELECT 'never ends": "does not parse",
+    "SELECT $$never ends": "does not parse",
+    "/* never ends": "does not parse",
+    "DROP TABLE orders": "is no SELECT",
+    "CREATE INDEX ON orders (id)": "is no SELECT",
+    "TRUNCATE orders": "is no SELECT",
+    "COPY orders TO PROGRAM 'sh'": "is no SELECT",
+    "DO $$ BEGIN DELETE FROM orders; END $$": "is no SELECT",
+    "EXPLAIN ANALYZE DELETE FROM orders": "is no SELECT",
+    "SET statement_timeout = 0": "is no SELECT",
+    "CALL cleanup()": "is no SELECT",
+    "GRANT ALL ON orders TO public": "is no SELECT",
+    "SELECT * INTO copied FROM orders": "is SELECT INTO",
+    "SELECT pg_read_file('/etc/passwd')": "calls pg_read_file()",
+    "SELECT pg_catalog.pg_terminate_backend(1)": "calls pg_terminate_backend()",
+    "SELECT 1 FROM dblink('host=evil', 'SELECT 1') AS t(a int)": "calls dblink()",
+    "WITH x AS (SELECT pg_sleep(1e6)) SELECT * FROM x": "calls pg_sleep()",
+    "SELECT set_config('role', 'postgres', false)": "calls set_config()",
+    "SELECT lo_import('/etc/passwd')": "calls lo_import()",
+    "SELECT * FROM orders FOR UPDATE": "locks rows",
+    "-- calls: many\nSELECT 1": "has calls: many",
+    f"SELECT 1 WHERE 1 IN ({', '.join(map(str, range(60_000)))})": "is longer than",
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_broken_and_hostile_sql_is_refused_in_one_clear_line(text: str) -> None:
+    found = parse_workload(f"SELECT 1;\n{text}")
+
+    assert len(found.refused) == 1
+    line = str(found.refused[0])
+    assert HOSTILE[text] in line
+    assert "\n" not in line
+    assert len(line) < 160
+
+
+@pytest.mark.parametrize("text", [t for t in HOSTILE if "never ends" not in t])
+def test_what_stands_beside_hostile_sql_is_taken(text: str) -> None:
+    found = parse_workload(f"SELECT id FROM a;\n{text};\nSELECT id FROM b")
+
+    assert [s.text for s in found.statements] == ["SELECT id FROM a", "SELECT id FROM b"]
+    assert found.refused[0].line == 2
+
+
+def test_statements_that_differ_in_values_are_one_and_their_calls_add_up() -> None:
+    found = parse_workload(
+        "-- calls: 1_000\n-- name: order_by_id\nSELECT * FROM orders WHERE id = 1;\n"
+        "SELECT * FROM orders WHERE id = 2;\nSELECT * FROM orders WHERE total = 2;"
+    )
+
+    first, second = found.statements
+    assert (first.name, first.calls) == ("order_by_id", 1_001)
+    assert [e.rpartition("\n")[2] for e in first.examples] == [
+        "SELECT * FROM orders WHERE id = 1",
+        "SELECT * FROM orders WHERE id = 2",
+    ]
+    assert (second.name, second.calls) == ("statement_2", 1)
+
+
+def test_two_statements_of_one_name_get_two() -> None:
+    found = parse_workload("-- name: a\nSELECT 1;\n-- name: a\nSELECT id FROM t;")
+
+    assert [s.name for s in found.statements] == ["a", "a_2"]
+
+
+def test_a_statement_is_shown_without_its_values() -> None:
+    (statement,) = parse_workload(
+        "SELECT * /* for ada */ FROM orders\nWHERE email = 'ada@example.org' AND n = 42"
+    ).statements
+
+    assert shown(statement) == "SELECT * FROM orders WHERE email = ? AND n = ?"
+    assert len(shown(statement, width=20)) == 20
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "cannot be read"),
+        (b"\xff\xfe", "not UTF-8"),
+        (b"", "holds no statement"),
+        (b"-- nothing but words", "holds no statement"),
+        (b"DROP TABLE orders;", "line 1: the statement is no SELECT"),
+    ],
+)
+def test_a_file_of_no_use_is_refused_by_name(
+    tmp_path: Path, content: bytes | None, message: str
+) -> None:
+    path = tmp_path / "workload.sql"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(StatementError, match=message) as caught:
+        read_workload(path)
+    assert str(path) in str(caught.value)
+
+
+def test_refusals_quote_no_value() -> None:
+    refused = parse_workload("SELECT * FROM orders WHERE email = 'ada@example.org' = = 3").refused
+
+    assert "ada" not in str(refused)
