@@ -88,16 +88,28 @@ class Served:
         self._processes = processes
         self._generator = generator
 
-    def closed(self, requests: Sequence[Request], seconds: float) -> Reading:
-        """As many answers as 64 connections get, each with one request at a time."""
+    def closed(
+        self,
+        requests: Sequence[Request],
+        seconds: float,
+        *,
+        users: int = CONNECTIONS,
+        think_s: float | Floats = 0.0,
+        own_process: bool = True,
+    ) -> Reading:
+        """As many answers as users on connections of their own get, one request each at a time.
+
+        In a thread of this process a load begins sooner.
+        """
         return self._read(
             lambda: run_closed(
                 self._target,
                 requests,
-                users=CONNECTIONS,
+                users=users,
                 seconds=seconds,
+                think_s=think_s,
                 keep_header="etag",
-                own_process=True,
+                own_process=own_process,
             )
         )
 

@@ -21,6 +21,10 @@ from perflab.studies.frames import triple
 
 MOST_RPS: Final = 8_000.0
 """Above this a generator within the notebook's own process may be the limit."""
+LEAST_SHARE: Final = 0.25
+"""Of the promised rate: below this the search does not go."""
+LEAST_REQUESTS: Final = 40
+"""Of one load of the search: fewer, and a queue that grows is not told from one that varies."""
 MORE_PROBES: Final = 1
 """For the rate at which p95 keeps the promise, after the search for the average's."""
 _WARM_UP_RPS: Final = 40.0
@@ -125,9 +129,10 @@ def measure_rows(
             step(f"{traffic.label}, how far", total - len(promised) + position, total)
 
         def probe(rate_rps: float, traffic: Traffic = traffic) -> Load:
-            load = put_load(served, traffic, rate_rps, sizes.probe_s, next(seeds))
+            seconds = max(sizes.probe_s, LEAST_REQUESTS / rate_rps)
+            load = put_load(served, traffic, rate_rps, seconds, next(seeds))
             if load.void:  # once more, in case the machine was elsewhere for a moment
-                load = put_load(served, traffic, rate_rps, sizes.probe_s, next(seeds))
+                load = put_load(served, traffic, rate_rps, seconds, next(seeds))
             return load
 
         row = Row(
@@ -139,7 +144,13 @@ def measure_rows(
         )
         for holds, probes in ((row.mean_holds, sizes.probes), (row.p95_holds, MORE_PROBES)):
             found = search(
-                probe, holds, first=rate, most=MOST_RPS, probes=probes, known=row.searched
+                probe,
+                holds,
+                first=rate,
+                most=MOST_RPS,
+                least=LEAST_SHARE * rate,
+                probes=probes,
+                known=row.searched,
             )
             row = replace(row, probes=found[1:])
         rows.append(row)

@@ -69,6 +69,7 @@ def search(
     first: float,
     most: float,
     probes: int,
+    least: float = 0.0,
     known: Sequence[P] = (),
 ) -> tuple[P, ...]:
     """Up to ``probes`` more loads, each at the rate that narrows the bracket most.
@@ -82,6 +83,7 @@ def search(
         first: the rate to begin with, where nothing is known.
         most: no load is above this rate.
         probes: how many loads at most.
+        least: no load is below this rate.
         known: loads that were put on before.
 
     Returns:
@@ -91,7 +93,7 @@ def search(
     for _ in range(probes):
         found = bracket(done, holds)
         rate = _next(found, first, most)
-        if rate is None:
+        if rate is None or rate < least:
             break
         done.append(probe(rate))
     return tuple(done)
