@@ -104,6 +104,23 @@ class ApiSizes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Timed calls of each request in a block."""
 
 
+class AdvisorSizes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """On how much data the advisor works and how often its advice is measured."""
+
+    users: int
+    """Users of the database that is advised on: one of the sizes that the profile loads."""
+    examples: int
+    """Calls of each query whose plans decide what is chosen."""
+    rounds: int
+    """Rounds of a comparison: each visits every arm for one block."""
+    calls: int
+    """Timed calls of each statement in a block."""
+    write_rows: int
+    """Rows replaced in one block of the write-cost experiment, about."""
+    write_rounds: int
+    """Rounds of the write-cost experiment."""
+
+
 class LoadSizes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long the load notebook loads."""
 
@@ -148,6 +165,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     database: DatabaseSizes
     cache: CacheSizes
     api: ApiSizes
+    advisor: AdvisorSizes
     load: LoadSizes
     capacity: CapacitySizes
     name: str = ""
@@ -171,6 +189,7 @@ def load_profiles(path: Path | None = None) -> dict[str, Profile]:
             )
         _check_cache(path, name, profile.cache)
         _check_api(path, name, profile.api)
+        _check_advisor(path, name, profile)
         _check_load(path, name, profile.load)
         _check_capacity(path, name, profile.capacity)
     return {name: msgspec.structs.replace(p, name=name) for name, p in profiles.items()}
@@ -190,6 +209,17 @@ def _check_api(path: Path, name: str, sizes: ApiSizes) -> None:
     for field in msgspec.structs.fields(ApiSizes):
         if not getattr(sizes, field.name) > 0:
             raise error_at(path, [name, "api", field.name], "must be above 0")
+
+
+def _check_advisor(path: Path, name: str, profile: Profile) -> None:
+    """A ConfigError for a size that nothing can be measured at, or that is not loaded."""
+    for field in msgspec.structs.fields(AdvisorSizes):
+        if not getattr(profile.advisor, field.name) > 0:
+            raise error_at(path, [name, "advisor", field.name], "must be above 0")
+    if profile.advisor.users not in (profile.database.users, *profile.database.scaling_users):
+        raise error_at(
+            path, [name, "advisor", "users"], "must be one of database's users and scaling_users"
+        )
 
 
 def _check_load(path: Path, name: str, sizes: LoadSizes) -> None:

@@ -20,6 +20,7 @@ from perflab.database.own import Databases
 from perflab.database.plans import explain
 from perflab.database.session import Session
 from perflab.measure.statistics import Interval
+from perflab.profiles import AdvisorSizes
 from perflab.services import Postgres
 
 from .conftest import SHOP
@@ -128,7 +129,7 @@ def test_a_proof_keeps_what_helps_and_drops_what_nothing_uses(databases: Databas
     timed = [one for s in advice.statements if (one := timed_statement(s))]
 
     report = proof.build_chosen(after, selection)
-    sizes = proof.Sizes(rounds=20, write_rounds=20, write_rows=50)
+    sizes = AdvisorSizes(users=1, examples=1, rounds=20, calls=1, write_rows=50, write_rounds=20)
     proved = proof.prove(
         before, after, timed, advice.statements, selection, report, advice.catalog, sizes, 1
     )

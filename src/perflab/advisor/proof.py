@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-import msgspec
 import psycopg
 
 from perflab.advisor.catalog import Catalog
@@ -25,18 +24,10 @@ from perflab.database.session import Session
 from perflab.measure.comparison import Comparison, compare
 from perflab.measure.experiment import Arm, Experiment, Operation, Params
 from perflab.measure.statistics import Interval
+from perflab.profiles import AdvisorSizes
 
 Step = Callable[[str, int, int], None]
 Run = Callable[[Session, Params], int]
-
-
-class Sizes(msgspec.Struct, frozen=True):
-    """How often a proof measures."""
-
-    rounds: int = 24
-    calls: int = 1
-    write_rounds: int = 20
-    write_rows: int = 100
 
 
 @dataclass(frozen=True)
@@ -99,7 +90,7 @@ def prove(
     selection: Selection,
     report: BuildReport,
     catalog: Catalog,
-    sizes: Sizes,
+    sizes: AdvisorSizes,
     seed: int,
     step: Step | None = None,
 ) -> Proof:
@@ -118,7 +109,12 @@ def prove(
 
 
 def measure(
-    before: str, after: str, timed: Sequence[Timed], sizes: Sizes, seed: int, step: Step | None
+    before: str,
+    after: str,
+    timed: Sequence[Timed],
+    sizes: AdvisorSizes,
+    seed: int,
+    step: Step | None,
 ) -> dict[str, Comparison]:
     """Every statement in both arms, interleaved."""
     runs = {one.name: one.run for one in timed}
@@ -133,7 +129,7 @@ def measure_writes(
     after: str,
     catalog: Catalog,
     tables: Sequence[str],
-    sizes: Sizes,
+    sizes: AdvisorSizes,
     seed: int,
     step: Step | None = None,
 ) -> tuple[WriteCost, ...]:
