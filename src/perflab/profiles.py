@@ -134,6 +134,8 @@ class LoadSizes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Requests with a known delay."""
     wrk_rounds: int
     """Seconds of wrk, each beside one of ours."""
+    connections: int
+    """WebSocket connections that are open at once."""
 
 
 class CapacitySizes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -157,6 +159,39 @@ class CapacitySizes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Seconds of one simulation, in its own time."""
 
 
+class RealtimeSizes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How many clients the real-time notebook connects and how much it sends them."""
+
+    clients: int
+    """Connections of the plan's load, over two hubs."""
+    subscribers: int
+    """Of a channel."""
+    rate_per_min: float
+    """Messages published a minute."""
+    load_s: float
+    """Seconds of the plan's load."""
+    idle_s: float
+    """Seconds for which idle connections are looked at."""
+    side_s: float
+    """Seconds of a load beside it: a hot channel, a flood, slow consumers."""
+    loss_s: float
+    """Seconds for which messages are published around a loss."""
+    hot_clients: int
+    """Subscribers of the hot channel."""
+    hot_rate: float
+    """Messages per second into it."""
+    flood_rate: float
+    """Normal messages per second beside the critical ones."""
+    slow_rate: float
+    """Large messages per second for consumers that stand still."""
+    small_clients: int
+    """Clients that go through the losses that take no thousand."""
+    rounds: int
+    """Rounds of the comparison: each visits every arm for one block."""
+    calls: int
+    """Timed messages in a block."""
+
+
 class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One profile; its name is its table in the file."""
 
@@ -168,6 +203,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     advisor: AdvisorSizes
     load: LoadSizes
     capacity: CapacitySizes
+    realtime: RealtimeSizes
     name: str = ""
 
 
@@ -192,7 +228,18 @@ def load_profiles(path: Path | None = None) -> dict[str, Profile]:
         _check_advisor(path, name, profile)
         _check_load(path, name, profile.load)
         _check_capacity(path, name, profile.capacity)
+        _check_realtime(path, name, profile.realtime)
     return {name: msgspec.structs.replace(p, name=name) for name, p in profiles.items()}
+
+
+def _check_realtime(path: Path, name: str, sizes: RealtimeSizes) -> None:
+    """A ConfigError for a size that nothing can be measured at."""
+    for field in msgspec.structs.fields(RealtimeSizes):
+        if not getattr(sizes, field.name) > 0:
+            raise error_at(path, [name, "realtime", field.name], "must be above 0")
+    for key in ("clients", "small_clients"):
+        if getattr(sizes, key) < sizes.subscribers:
+            raise error_at(path, [name, "realtime", key], "must be at least subscribers")
 
 
 def _check_cache(path: Path, name: str, sizes: CacheSizes) -> None:

@@ -330,3 +330,34 @@ def test_warm_up_does_not_count(tmp_path: Path) -> None:
     assert len(run.verdict) == 40
     assert part(run).requests == 20
     assert part(run).throughput_per_s == pytest.approx(100, rel=0.1)
+
+
+def test_flow_that_was_begun_is_ended_after_the_end_and_none_begins(tmp_path: Path) -> None:
+    async def answer(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        say(writer)
+
+    tail = JUDGED.format(first="") + "think_s = 0.3\n"
+    with serving(answer) as server:
+        run = run_against(server, tmp_path, scenario_text(tail, duration_s=0.2))
+        assert verdicts(run, "first") == verdicts(run, "second") == {"good": 10}
+        assert run.samples.scheduled_s[run.step == 0].max() < 0.2
+        closed = scenario_text(
+            tail, duration_s=0.2, users=2, arrival='kind = "closed"\nthink_s = 0'
+        )
+        run = run_against(server, tmp_path, closed)
+    assert verdicts(run, "first") == verdicts(run, "second") == {"good": 2}
+
+
+def test_flow_whose_next_request_lies_too_far_after_the_end_is_left(tmp_path: Path) -> None:
+    async def answer(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        say(writer)
+
+    tail = JUDGED.format(first="") + "think_s = 60\n"
+    began = time.monotonic()
+    with serving(answer) as server:
+        run = run_against(
+            server, tmp_path, scenario_text(tail, duration_s=0.1, more="timeout_s = 0.3")
+        )
+    assert time.monotonic() - began < 5
+    assert verdicts(run, "first")["good"] == 5
+    assert not verdicts(run, "second")

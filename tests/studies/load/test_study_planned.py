@@ -8,18 +8,23 @@ from types import SimpleNamespace
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 from perflab.datasets import Datasets
 from perflab.load.scenarios import VERDICTS
 from perflab.measure.claims import load_claims
-from perflab.measure.results import Origin
+from perflab.measure.results import Origin, Result
 from perflab.profiles import load_profiles
-from perflab.services import Services
+from perflab.realtime.hub.stats import HubStats
+from perflab.report.not_run import NotRun
+from perflab.services import Redis, Services
 from perflab.studies.api.site import make_site
+from perflab.studies.load.connections import Crowd, hold_connections
 from perflab.studies.load.planned import AS_PLANNED, PARTS, USERS, WIDENED, Trial, run_planned
-from perflab.studies.load.verdicts import judge_counts, judge_scenarios
+from perflab.studies.load.verdicts import judge_connections, judge_counts, judge_scenarios
 from perflab.studies.load.views.planned import (
+    crowd_table,
     demanded_table,
     files_table,
     quotas_frame,
@@ -57,7 +62,7 @@ def test_wide_quotas_let_every_request_be_answered(trials: tuple[Trial, ...]) ->
     for part in PARTS:
         trial = of(trials, part.name, WIDENED)
         assert {VERDICTS[code] for code in trial.run.verdict} == {"good"}
-        assert trial.carried_per_s == trial.run.scenario.arrival.rate_per_s  # type: ignore[union-attr]
+        assert len(trial.run.verdict) == trial.scheduled, "flows that were begun are ended"
     tasks = of(trials, "tasks", WIDENED)
     assert set(tasks.summary.total.statuses) <= {200, 201}
 
@@ -86,38 +91,97 @@ def test_results_name_the_collision_and_the_widening(trials: tuple[Trial, ...]) 
     assert not any("refuses" in warning for warning in by_claim["load.tasks.rps"].warnings)
 
 
-def test_rate_with_a_bad_answer_is_missed_and_one_of_a_late_generator_void(
-    trials: tuple[Trial, ...],
+def altered(
+    trial: Trial, *, late_s: float = 0.01, verdict: str = "good", generator_late_ms: float = 0.1
+) -> Trial:
+    """The trial with a quiet generator and every request answered well in 10 ms, but the last."""
+    samples = trial.run.samples
+    ended_s = samples.scheduled_s + 0.01
+    ended_s[-1] = samples.scheduled_s[-1] + late_s
+    codes = np.full_like(trial.run.verdict, VERDICTS.index("good"))
+    codes[-1] = VERDICTS.index(verdict)
+    generator = msgspec.structs.replace(
+        trial.summary.generator, busy_share=0.1, late_p99_ms=generator_late_ms
+    )
+    return replace(
+        trial,
+        run=replace(trial.run, samples=replace(samples, ended_s=ended_s), verdict=codes),
+        summary=msgspec.structs.replace(trial.summary, generator=generator),
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({}, "met"),
+        ({"verdict": "status"}, "missed"),
+        ({"verdict": "refused"}, "missed"),
+        ({"late_s": 0.99}, "met"),
+        ({"late_s": 1.01}, "missed"),
+        ({"generator_late_ms": 19.0}, "met"),
+        ({"generator_late_ms": 21.0}, "void"),
+    ],
+)
+def test_rate_is_carried_by_good_answers_in_time_of_a_punctual_generator(
+    change: dict[str, Any], word: str, trials: tuple[Trial, ...]
 ) -> None:
-    def word(**changes: Any) -> str:
-        changed = [
-            t if t.quotas == AS_PLANNED
-            else replace(t, summary=msgspec.structs.replace(t.summary, **changes))
-            for t in trials
-        ]  # fmt: skip
-        (found,) = (r for r in judge_scenarios(load_claims(), changed, ORIGIN)
-                    if r.claim == "load.tasks.rps")  # fmt: skip
-        assert found.verdict is not None
-        return found.verdict.word
-
-    summary = of(trials, "tasks", WIDENED).summary
-    quiet = msgspec.structs.replace(summary.generator, busy_share=0.1, late_p99_ms=0.1)
-    assert word(generator=quiet) == "met"
-    one_bad = msgspec.structs.replace(summary.total, good=summary.total.good - 1)
-    assert word(generator=quiet, total=one_bad) == "missed"
-    late = msgspec.structs.replace(quiet, late_p99_ms=21.0)
-    assert word(generator=late) == "void", "later than the mean gap of 20 ms"
-
-
-def test_three_of_the_four_scenarios_are_missed_as_a_count(trials: tuple[Trial, ...]) -> None:
-    words = {r.claim: r.verdict for r in judge_counts(load_claims(), trials, ORIGIN)}
-    assert {claim: verdict.word for claim, verdict in words.items() if verdict} == {
-        "load.scenarios.count": "missed",
-        "load.percentiles.count": "met",
+    """The tasks come every 20 ms on average."""
+    changed = [altered(t, **change) if t.quotas == WIDENED else t for t in trials]
+    words = {
+        result.claim: result.verdict.word
+        for result in judge_scenarios(load_claims(), changed, ORIGIN)
+        if result.verdict is not None
     }
-    more = judge_counts(load_claims(), trials, ORIGIN, others=1)
-    assert more[0].verdict is not None
-    assert more[0].verdict.word == "met"
+    assert words["load.tasks.rps"] == word
+
+
+def test_scenarios_are_counted_with_the_connections_and_without(trials: tuple[Trial, ...]) -> None:
+    def word(crowd: Any) -> dict[str | None, str]:
+        judged = judge_counts(load_claims(), trials, crowd, ORIGIN)
+        return {r.claim: r.verdict.word for r in judged if r.verdict}
+
+    missing = NotRun("connections", "too few open files")
+    assert word(missing) == {"load.scenarios.count": "missed", "load.percentiles.count": "met"}
+    assert word(some_crowd())["load.scenarios.count"] == "met"
+
+
+def some_crowd(**changes: Any) -> Crowd:
+    stats = HubStats(**dict.fromkeys(HubStats.__struct_fields__, 0))
+    crowd = Crowd(
+        asked=1000, held=1000, opening_s=1.0, seconds=1.0, published=2, expected=40,
+        latency_s=np.full(40, 0.01), hub=stats, hub_cpu_s=0.1, hub_bytes=2**20,
+    )  # fmt: skip
+    return replace(crowd, **changes)
+
+
+def test_lost_connection_misses_the_claim_and_a_lost_delivery_is_told() -> None:
+    def judged(**changes: Any) -> Result:
+        (result,) = judge_connections(load_claims(), some_crowd(**changes), ORIGIN)
+        return result
+
+    words = [judged(held=held).verdict for held in (1000, 999)]
+    assert [verdict.word for verdict in words if verdict] == ["met", "missed"]
+    assert judged().warnings == ()
+    assert judged(expected=41).warnings == ("1 of 41 deliveries did not come",)
+    assert judge_connections(load_claims(), NotRun("connections", "no"), ORIGIN) == []
+
+
+def test_connections_are_open_together_and_each_gets_its_channels_messages(
+    redis_server: Redis,
+) -> None:
+    crowd = hold_connections(redis_server, 60, 0.5, 3)
+    assert isinstance(crowd, Crowd)
+    assert crowd.held == crowd.asked == crowd.hub.opened == 60
+    assert crowd.published > 0
+    assert len(crowd.latency_s) == crowd.expected >= crowd.published
+    assert (crowd.latency_s > 0).all()
+    assert "60 WebSocket connections" in repr(crowd_table(crowd))
+
+
+def test_too_few_open_files_are_a_reason_not_to_run(redis_server: Redis) -> None:
+    crowd = hold_connections(redis_server, 10**9, 0.1, 3)
+    assert isinstance(crowd, NotRun)
+    assert "open files" in str(crowd)
 
 
 def test_tables_show_every_run(trials: tuple[Trial, ...]) -> None:
@@ -126,6 +190,6 @@ def test_tables_show_every_run(trials: tuple[Trial, ...]) -> None:
     assert len(trials_table(trials).shown) == 6, "latency and service time of three scenarios"
     assert len(demanded_table(trials).shown) == 6
     assert len(files_table().shown) == 3
-    assert "of its 3 HTTP scenarios" in quotas_plot(trials).axes[0].get_title(loc="left")
+    assert "of 3 scenarios" in quotas_plot(trials).axes[0].get_title(loc="left")
     results = judge_scenarios(load_claims(), trials, ORIGIN)
     assert len(verdict_table(results, load_claims()).shown) == 6

@@ -47,6 +47,7 @@ class Load:
         if captured is not None:
             self._users.captured = captured
         self._over = False
+        self._end = 0.0
         self._reason = ""
         self._timer: asyncio.TimerHandle | None = None
         self.began = 0.0
@@ -104,21 +105,23 @@ class Load:
         return self.result
 
     async def _pace(self, pace: Pace, pool: Pool) -> None:
+        """Begin flows until the end; those under way then may go on for a timeout's length."""
         journeys, schedule = self._journeys, self._schedule
-        end = self.began + self._scenario.duration_s
+        self._end = self.began + self._scenario.duration_s
+        last = self._end + self._scenario.timeout_s
         due_s = [self.began + due for due in schedule.due_s.tolist()]
         position, count = 0, len(due_s)
         if self._closed:
             for user in range(self._scenario.users):
-                journeys.wait(self._journey(user), self.began + self._pause() * (user > 0))
+                self._begin_again(user, self.began + self._pause() * (user > 0))
         now = time.perf_counter()
-        while now < end and not self._over:
+        while now < last and not self._over:
             arrival = due_s[position] if position < count else math.inf
             due = min(arrival, journeys.next_due)
             if due > now:
                 if due == math.inf and not pool.unfinished:
                     return
-                now = await pace.wait(min(due, end))
+                now = await pace.wait(min(due, last))
                 continue
             if arrival <= journeys.next_due:
                 journey = self._journey(int(schedule.user[position]), int(schedule.flow[position]))
@@ -145,8 +148,13 @@ class Load:
         return float(self._rng.exponential(arrival.think_s))
 
     def _ended(self, journey: Journey, _row: int, at: float) -> None:
-        if self._closed and not self._over:
-            self._journeys.wait(self._journey(journey.user), at + self._pause())
+        if self._closed:
+            self._begin_again(journey.user, at + self._pause())
+        self._journeys.wake()  # it may have been the last
+
+    def _begin_again(self, user: int, due: float) -> None:
+        if due < self._end and not self._over:
+            self._journeys.wait(self._journey(user), due)
 
     def _look(self, pace: Pace) -> None:
         """End the load if a condition for that holds; look again later if not."""

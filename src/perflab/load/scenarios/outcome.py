@@ -50,7 +50,8 @@ class Progress:
 
 def counted(run: Run, step: str = "") -> NDArray[np.bool_]:
     """The rows after the warm-up; of one step, if it is named."""
-    keep = run.samples.scheduled_s >= run.scenario.warmup_s
+    # 1e-9 forgives the rounding of times that were counted from another moment
+    keep = run.samples.scheduled_s >= run.scenario.warmup_s - 1e-9
     if step:
         numbers = [one.number for one in run.scenario.steps if one.name == step]
         keep = keep & np.isin(run.step, numbers)

@@ -13,7 +13,7 @@ from perflab.load.scenarios.setup import set_up
 
 
 def run_scenario(scenario: Scenario, watch: Callable[[Progress], None] | None = None) -> Run:
-    """Carry a scenario out; blocks for its setup, its duration and at most two timeouts.
+    """Carry a scenario out; blocks for its setup, its duration and at most three timeouts.
 
     An interrupt ends it early, and what was measured until then is returned. ``watch`` is called
     a few times a second, in this thread. A LoadError if a user's setup is not answered as it

@@ -17,6 +17,7 @@ import psutil
 
 from perflab.load.samples import MOST_BUSY_SHARE
 from perflab.load.scenarios import (
+    VERDICTS,
     Run,
     Scenario,
     Summary,
@@ -39,6 +40,7 @@ from perflab.studies.loops import in_own_loop
 AS_PLANNED: Final = "as planned"
 WIDENED: Final = "widened"
 TIMES_WIDER: Final = 100
+CARRIED_WITHIN_S: Final = 1.0
 USERS: Final = 200
 """As many as the largest scenario has."""
 
@@ -104,10 +106,23 @@ class Trial:
         return generator.busy_share > MOST_BUSY_SHARE or generator.late_p99_ms > gap_ms
 
     @property
+    def scheduled(self) -> int:
+        """The requests of all flows that were to begin."""
+        flows = self.run.scenario.flows
+        return sum(len(flows[flow].steps) for flow in schedule_of(self.run.scenario).flow)
+
+    @property
     def carried_per_s(self) -> float:
-        """The scenario's rate, times the share of its requests that was answered well."""
-        total = self.summary.total
-        return rate_of(self.run.scenario) * total.good / total.requests
+        """The scenario's rate, times the share of its requests that was carried.
+
+        A request is carried if its answer is good and comes within a second of when it was due: a
+        server that falls behind answers all of them too, later and later.
+        """
+        run = self.run
+        carried = (run.verdict == VERDICTS.index("good")) & (
+            run.samples.latency_s <= CARRIED_WITHIN_S
+        )
+        return rate_of(run.scenario) * int(carried.sum()) / self.scheduled
 
 
 def rate_of(scenario: Scenario) -> float:

@@ -9,6 +9,8 @@ from perflab.load.scenarios import Times
 from perflab.measure.claims import Claims
 from perflab.measure.results import Origin, Result, from_estimate
 from perflab.measure.statistics import exact
+from perflab.report.not_run import NotRun
+from perflab.studies.load.connections import Crowd
 from perflab.studies.load.planned import AS_PLANNED, TIMES_WIDER, WIDENED, Trial
 
 NOTEBOOK: Final = "06_load"
@@ -17,8 +19,8 @@ NOTEBOOK: Final = "06_load"
 def judge_scenarios(claims: Claims, trials: Sequence[Trial], origin: Origin) -> list[Result]:
     """Users and rates of the plan's scenarios, under wide quotas; each says what the plan's own do.
 
-    A rate is carried as far as the requests of the schedule are answered well; that is counted,
-    not estimated.
+    A rate is carried as far as the requests of the schedule are answered well within a second;
+    that is counted, not estimated.
     """
     results = []
     for trial in (trial for trial in trials if trial.quotas == WIDENED):
@@ -55,15 +57,30 @@ def judge_scenarios(claims: Claims, trials: Sequence[Trial], origin: Origin) -> 
     return results
 
 
-def judge_counts(
-    claims: Claims, trials: Sequence[Trial], origin: Origin, *, others: int = 0
-) -> list[Result]:
-    """How many scenarios ran, and how many percentiles are told of each.
+def judge_connections(claims: Claims, crowd: Crowd | NotRun, origin: Origin) -> list[Result]:
+    """How many WebSocket connections were open at once and lost nothing."""
+    id_ = "load.realtime.connections"
+    if isinstance(crowd, NotRun) or id_ not in claims:
+        return []
+    missing = crowd.expected - len(crowd.latency_s)
+    return [
+        from_estimate(
+            origin,
+            exact(float(crowd.held)),
+            n=crowd.asked,
+            claim=claims.get(id_),
+            warnings=[f"{missing} of {crowd.expected} deliveries did not come"] if missing else [],
+        )
+    ]
 
-    ``others``: scenarios that are no HTTP requests.
-    """
+
+def judge_counts(
+    claims: Claims, trials: Sequence[Trial], crowd: Crowd | NotRun, origin: Origin
+) -> list[Result]:
+    """How many scenarios ran, and how many percentiles are told of each."""
     counts = {
-        "load.scenarios.count": len({trial.part.name for trial in trials}) + others,
+        "load.scenarios.count": len({trial.part.name for trial in trials})
+        + (not isinstance(crowd, NotRun)),
         "load.percentiles.count": len([f for f in Times.__struct_fields__ if f[1].isdigit()]),
     }
     return [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -12,7 +13,9 @@ from perflab.measure.claims import Claims
 from perflab.measure.results import Result
 from perflab.measure.statistics import min_samples
 from perflab.report import plots
+from perflab.report.not_run import NotRun
 from perflab.report.tables import Column, Table, build
+from perflab.studies.load.connections import Crowd
 from perflab.studies.load.planned import AS_PLANNED, PARTS, WIDENED, Trial, rate_of
 from perflab.studies.load.verdicts import quota_text
 from perflab.studies.load.views.summary import TIMES
@@ -172,8 +175,35 @@ def quotas_plot(trials: Sequence[Trial]) -> Figure:
         frame,
         label="label",
         value="good_per_s",
-        title=f"The plan's own quotas hold back {held_back} of its {len(planned)} HTTP scenarios",
+        title=f"The plan's quotas hold back {held_back} of {len(planned)} scenarios",
         x_label="good answers/s",
+    )
+
+
+def crowd_table(crowd: Crowd | NotRun) -> Table | NotRun:
+    """The connections, what went over them, and what they cost the hub."""
+    if isinstance(crowd, NotRun):
+        return crowd
+    quantiles = np.quantile(crowd.latency_s, [0.5, 0.95, 0.99]) * 1e3
+    rows = [
+        ("connections asked for", float(crowd.asked), ""),
+        ("open at once, none lost", float(crowd.held), ""),
+        ("until all were subscribed", crowd.opening_s, "s"),
+        ("messages published", float(crowd.published), f"in {crowd.seconds:g} s"),
+        ("deliveries expected", float(crowd.expected), ""),
+        ("deliveries", float(len(crowd.latency_s)), ""),
+        *(
+            (f"latency, {name}", float(value), "ms")
+            for name, value in zip(("p50", "p95", "p99"), quantiles, strict=True)
+        ),
+        ("the hub's CPU time", crowd.hub_cpu_s, "s"),
+        ("the hub's memory", crowd.hub_bytes / 2**20, "MiB"),
+    ]
+    return build(
+        pd.DataFrame(rows, columns=["what", "figure", "unit"]),
+        [Column("what", "what"), Column("figure", "figure"), Column("unit", "unit")],
+        title=f"{crowd.asked:,} WebSocket connections",
+        subtitle="Latency counts from the moment at which a message was due to be published.",
     )
 
 
