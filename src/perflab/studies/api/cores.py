@@ -20,8 +20,8 @@ class Cores:
 
 
 def two_cores() -> Cores:
-    """The first two that this process may use."""
-    usable = sorted(os.sched_getaffinity(0))
+    """The first two that this process may use; none where the system does not tell."""
+    usable = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     return Cores(usable[0], usable[1]) if len(usable) > 1 else Cores(None, None)
 
 
@@ -47,9 +47,13 @@ def listening(port: int) -> list[psutil.Process]:
 
     Empty where it is another user's or another machine's.
     """
+    try:
+        connections = psutil.net_connections("tcp")
+    except psutil.AccessDenied:
+        return []
     found = [
         psutil.Process(one.pid)
-        for one in psutil.net_connections("tcp")
+        for one in connections
         if one.status == psutil.CONN_LISTEN and one.laddr and one.laddr.port == port and one.pid
     ]
     return [*found, *(child for one in found for child in one.children(recursive=True))]

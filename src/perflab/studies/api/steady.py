@@ -92,7 +92,7 @@ class Steady:
             return "flat"
         if drift.lo > 0:
             return "rising"
-        return "falling" if drift.hi < 0 else "no drift is shown, nor that there is none"
+        return "falling" if drift.hi < 0 else "not shown to be flat"
 
 
 def measure_steady(served: Served, people: Sequence[Person], sizes: ApiSizes, seed: int) -> Steady:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import pandas as pd
@@ -121,12 +122,34 @@ def judge_rest(
                 warnings=[*warnings, "cached pages over 64 connections, the limiter on"],
             )
         )
+    judged.extend(_unclaimed(throughput, origin, warnings))
     judged.extend(
         from_estimate(origin, exact(figure), n=1, claim=claims.get(id_))
         for id_, figure in counts.by_claim.items()
         if id_ in claims
     )
     return judged
+
+
+def _unclaimed(throughput: Throughput, origin: Origin, warnings: Sequence[str]) -> Iterator[Result]:
+    """What no plan promises and later runs are compared with: each load's answers, and p99."""
+    for crowd in (*throughput.closed, throughput.open):
+        if crowd.void:
+            continue
+        name = f"api.throughput.{'_'.join(re.findall('[a-z0-9]+', crowd.label))}"
+        for what, metric, estimate in (
+            ("rps", "throughput_rps", crowd.per_s),
+            ("p99", "p99_ms", crowd.quantile_ms(0.99)),
+        ):
+            yield from_estimate(
+                origin,
+                estimate,
+                n=crowd.answers,
+                blocks=len(crowd.readings),
+                name=f"{name}.{what}",
+                metric=metric,
+                warnings=warnings,
+            )
 
 
 def plan_frame(results: Sequence[Result], claims: Claims) -> pd.DataFrame:

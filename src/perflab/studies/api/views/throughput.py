@@ -41,7 +41,7 @@ def steady_plot(steady: Steady) -> Figure:
     drift = steady.drift_percent()
     told = ""
     if isinstance(drift, Interval):
-        told = f" (median {drift.estimate:+.0f} % [{drift.lo:+.0f}, {drift.hi:+.0f}])"
+        told = f"; median {drift.estimate:+.0f} % [{drift.lo:+.0f}, {drift.hi:+.0f}]"
     return plots.curves(
         steady.frame(),
         x="at_s",
