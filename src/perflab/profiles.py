@@ -91,11 +91,14 @@ class ApiSizes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     repetitions: int
     """Independent repetitions behind the interval of a load's figures."""
     load_s: float
-    """Seconds of one load."""
+    """Seconds of one load; longer where it would have fewer than ``requests``."""
+    requests: int
+    """Requests of one load at least: fewer, and a queue that grows is not told from one that
+    varies."""
     probes: int
     """Loads of the search for the highest rate that a promise holds at."""
     probe_s: float
-    """Seconds of one of them."""
+    """Seconds of one of them, likewise."""
     steady_s: float
     """Seconds of the one long load that shows whether latency stays as it is."""
     rounds: int

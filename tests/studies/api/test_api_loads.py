@@ -84,6 +84,15 @@ def test_an_average_within_the_promise_is_met_and_one_above_it_missed() -> None:
     assert verdict(slow, "api.auth.rps") == "missed"
 
 
+def test_an_average_that_only_grows_is_none_unless_it_is_too_long_already() -> None:
+    growing = row(*[made_load(50, np.linspace(0.001, 0.18, 1_000))] * 3)
+    assert isinstance(growing.mean, NotEstimable)
+    assert "90 ms so far, and growing" in growing.mean.reason
+    assert verdict(growing, "api.auth.latency") == "cannot tell"
+    long = row(*[made_load(50, np.linspace(0.3, 0.9, 1_000))] * 3)
+    assert verdict(long, "api.auth.latency") == "missed"
+
+
 def test_what_the_generator_spoilt_is_void_and_never_a_verdict() -> None:
     spoilt = row(*(made_load(50, [0.1] * 200, late_s=LATE_S) for _ in range(3)))
     assert spoilt.void

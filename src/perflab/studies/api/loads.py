@@ -96,8 +96,13 @@ def answered(reading: Reading, statuses: Collection[int]) -> NDArray[np.bool_]:
 
 def mean_ms(loads: Sequence[Load]) -> Estimate:
     """The average, with Student's interval over the loads."""
-    estimate = mean_of_repetitions([load.mean_ms for load in loads])
-    if isinstance(estimate, Interval):  # a time is not below 0, whatever three loads say of it
+    return over_repetitions([load.mean_ms for load in loads])
+
+
+def over_repetitions(values: Sequence[float]) -> Estimate:
+    """The mean of times or rates: never below 0, whatever three of them say."""
+    estimate = mean_of_repetitions(values)
+    if isinstance(estimate, Interval):
         return Interval(estimate.estimate, max(0.0, estimate.lo), estimate.hi)
     return estimate
 

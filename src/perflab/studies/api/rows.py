@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from perflab.measure.claims import Claims
-from perflab.measure.statistics import Estimate
+from perflab.measure.statistics import Estimate, Interval, NotEstimable
 from perflab.profiles import ApiSizes
 from perflab.progress import Step
 from perflab.studies.api.ceiling import POSTGRES, REDIS, SERVER, Served
@@ -23,8 +23,6 @@ MOST_RPS: Final = 8_000.0
 """Above this a generator within the notebook's own process may be the limit."""
 LEAST_SHARE: Final = 0.25
 """Of the promised rate: below this the search does not go."""
-LEAST_REQUESTS: Final = 40
-"""Of one load of the search: fewer, and a queue that grows is not told from one that varies."""
 MORE_PROBES: Final = 1
 """For the rate at which p95 keeps the promise, after the search for the average's."""
 _WARM_UP_RPS: Final = 40.0
@@ -47,8 +45,19 @@ class Row:
 
     @property
     def mean(self) -> Estimate:
-        """The average at the plan's rate, in ms."""
-        return mean_ms(self.loads)
+        """The average at the plan's rate, in ms.
+
+        Where most loads outran the server there is none, as it grows with the length of the load;
+        unless it is too long already.
+        """
+        estimate = mean_ms(self.loads)
+        outran = 2 * sum(load.outran for load in self.loads) > len(self.loads)
+        if outran and isinstance(estimate, Interval) and estimate.lo <= self.promised_ms:
+            return NotEstimable(
+                f"requests came faster than they were answered: {estimate.estimate:.0f} ms so far,"
+                " and growing"
+            )
+        return estimate
 
     @property
     def by_mean(self) -> Bracket[Load]:
@@ -122,14 +131,15 @@ def measure_rows(
         for position, (traffic, (rate, _)) in enumerate(promised.items()):
             if step:
                 step(f"{traffic.label} at {rate:g}/s", number * len(promised) + position, total)
-            loads[traffic].append(put_load(served, traffic, rate, sizes.load_s, next(seeds)))
+            seconds = max(sizes.load_s, sizes.requests / rate)
+            loads[traffic].append(put_load(served, traffic, rate, seconds, next(seeds)))
     rows = []
     for position, (traffic, (rate, limit)) in enumerate(promised.items()):
         if step:
             step(f"{traffic.label}, how far", total - len(promised) + position, total)
 
         def probe(rate_rps: float, traffic: Traffic = traffic) -> Load:
-            seconds = max(sizes.probe_s, LEAST_REQUESTS / rate_rps)
+            seconds = max(sizes.probe_s, sizes.requests / rate_rps)
             load = put_load(served, traffic, rate_rps, seconds, next(seeds))
             if load.void:  # once more, in case the machine was elsewhere for a moment
                 load = put_load(served, traffic, rate_rps, seconds, next(seeds))

@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 
 from perflab.load import Request
-from perflab.measure.statistics import Estimate, mean_of_repetitions
+from perflab.measure.statistics import Estimate
 from perflab.profiles import ApiSizes
 from perflab.progress import Step
 from perflab.studies.api.caller import Caller
 from perflab.studies.api.ceiling import POSTGRES, REDIS, SERVER, Reading, Served
+from perflab.studies.api.loads import over_repetitions
 from perflab.studies.api.parts import FULL, NO_LIMITER
 from perflab.studies.api.served import BARE_PATH, Orders
 from perflab.studies.api.site import Person, StudyError
@@ -50,7 +51,7 @@ class Crowd:
     @property
     def per_s(self) -> Estimate:
         """Answers of the right status a second."""
-        return mean_of_repetitions([self._per_s(reading) for reading in self.readings])
+        return over_repetitions([self._per_s(reading) for reading in self.readings])
 
     @property
     def answers(self) -> int:
@@ -69,7 +70,7 @@ class Crowd:
 
     def quantile_ms(self, q: float) -> Estimate:
         """A percentile of the latency from the schedule, over the repetitions."""
-        return mean_of_repetitions(
+        return over_repetitions(
             [1e3 * float(reading.samples.percentiles_s([q])[0]) for reading in self.readings]
         )
 
