@@ -227,7 +227,7 @@ class RateLimiter(Closing):
             values = self._local.decide(parts, now_us or _microseconds(self._wall()))
             return self._decided(parts, values, "local")
         asked_at = self._clock()
-        if now is None:
+        if now is None and self._denied:
             remembered = self._remembered(parts, asked_at)
             if remembered is not None:
                 return remembered

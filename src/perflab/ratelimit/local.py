@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import NamedTuple
+
+import msgspec
 
 from perflab.ratelimit.algorithms import METERS, Meter
 from perflab.ratelimit.policies import Policy
 
 
-class Part(NamedTuple):
+class Part(msgspec.Struct, frozen=True, gc=False):
     """One policy of a check."""
 
     policy: Policy

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from importlib.resources import files
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
@@ -21,7 +21,7 @@ A_PART: Final = len(VALUES)
 _encode: Final = msgspec.msgpack.Encoder().encode
 
 
-class Check(NamedTuple):
+class Check(msgspec.Struct, frozen=True, gc=False):
     """Policies that are decided together; all their keys share a slot."""
 
     parts: Sequence[Part]
@@ -69,10 +69,10 @@ class Calls:
         """One call that decides them in this order; all their keys share a slot."""
         indices: dict[str, int] = {}
         asked = []
-        for parts, now_us, look in checks:
-            one = [now_us, int(look)]
-            for _, number, key, cost in parts:
-                one += (indices.setdefault(key, len(indices) + 1), number, cost)
+        for check in checks:
+            one = [check.now_us, int(check.look)]
+            for part in check.parts:
+                one += (indices.setdefault(part.key, len(indices) + 1), part.number, part.cost)
             asked.append(one)
         return CHECK(tuple(indices), _encode((self._policies, asked)))
 
