@@ -93,6 +93,7 @@ class _ServerLink:
 
     def __init__(self, client: Any) -> None:
         self.client = client
+        self._idle: list[Any] = []
         given = client.connection_pool.connection_kwargs
         self.where = given.get("path") or f"{given.get('host')}:{given.get('port', 6379)}"
 
@@ -109,10 +110,13 @@ class _ServerLink:
         await self.client.aclose()
 
     async def _sent(self, command: Command) -> Any:
-        # the client's own path packs each argument in Python
+        # The client's own path packs each argument in Python, and to take a connection from its
+        # pool and give it back costs more than the command: what was taken once is kept here. The
+        # pool goes on counting it, and closes it with the others.
         pool = self.client.connection_pool
-        connection = await pool.get_connection()
+        connection = self._idle.pop() if self._idle else await pool.get_connection()
         try:
+            await pool.ensure_connection(connection)  # connects again where it was closed
             await connection.send_packed_command(hiredis.pack_command(command))  # type: ignore[arg-type]
             return await connection.read_response()
         except ReadOnlyError:
@@ -120,7 +124,7 @@ class _ServerLink:
             await connection.disconnect()
             raise
         finally:
-            await pool.release(connection)
+            self._idle.append(connection)  # one that failed was closed, and connects again
 
     async def _pipelined(self, commands: Sequence[Command]) -> list[Any]:
         async with self.client.pipeline(transaction=False) as pipe:
