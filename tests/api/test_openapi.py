@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import msgspec
@@ -13,7 +15,7 @@ import msgspec
 from perflab.ratelimit import DEFAULT_POLICIES
 
 from .conftest import World
-from .support import run, served, signed_in
+from .support import run, running, served, signed_in
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
@@ -49,3 +51,50 @@ def test_schemathesis_finds_nothing_that_is_not_described(world: World, tmp_path
         assert f"Tested: {operations}\n" in said.decode()
 
     run(served(settings, scenario))
+
+
+def references(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        if isinstance(value.get("$ref"), str):
+            yield value["$ref"]
+        for one in value.values():
+            yield from references(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from references(one)
+
+
+def test_the_description_is_whole_and_says_what_the_declarations_say(world: World) -> None:
+    async def scenario() -> None:
+        async with running(world.settings) as client:
+            answer = await client.get("/openapi.json")
+            tag = {"if-none-match": answer.headers["etag"]}
+            assert (await client.get("/openapi.json", headers=tag)).status_code == 304
+        document = answer.json()
+        for reference in references(document):
+            found = document
+            for step in reference.removeprefix("#/").split("/"):
+                found = found[step]
+        operations = {
+            f"{method.upper()} {path}": operation
+            for path, methods in document["paths"].items()
+            for method, operation in methods.items()
+            if method != "parameters"
+        }
+        ids = [one["operationId"] for one in operations.values()]
+        assert len(set(ids)) == len(ids)
+        open_to_anybody = {name for name, one in operations.items() if "security" not in one}
+        assert open_to_anybody == {
+            "POST /auth/login", "GET /public/stats", "GET /healthz", "GET /readyz",
+            "GET /metrics", "GET /openapi.json",
+        }  # fmt: skip
+        notes = {one["name"]: one["schema"] for one in operations["GET /notes"]["parameters"]}
+        assert notes["limit"] == {"type": "integer", "minimum": 1, "maximum": 100, "default": 25}
+        assert notes["tag"]["maxItems"] == 5
+        assert operations["POST /tasks"]["parameters"][0]["name"] == "Idempotency-Key"
+        assert "409" in operations["POST /habits/{id}/entries"]["responses"]
+        assert "429" not in operations["GET /public/stats"]["responses"]
+        item = document["components"]["schemas"]["Item"]
+        assert item["properties"]["method"]["enum"] == ["DELETE", "GET", "HEAD", "PATCH", "POST"]
+
+    run(scenario())
