@@ -193,6 +193,11 @@ class RealtimeClient:
             raise RealtimeError("the hub answered something else")
         return Published(accepted.epoch, accepted.offset)
 
+    def drop(self) -> None:
+        """Cut the connection as a network would, to see what becomes of it."""
+        if self._session is not None:
+            self._session.cut_off()
+
     def _check_running(self) -> None:
         if self._failure is not None:
             raise self._failure

@@ -91,6 +91,10 @@ class Session:
             with contextlib.suppress(*FAILURES):
                 await self._socket.close()
 
+    def cut_off(self) -> None:
+        """End the connection without a word."""
+        self._socket.transport.abort()
+
     def subscribe(self, channel: str) -> None:
         """Ask for a channel, from where its reader stands."""
         position = self._subscriptions[channel].cursor.position

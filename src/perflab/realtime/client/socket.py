@@ -16,7 +16,7 @@ from perflab.realtime.resume import MOST_BYTES
 FAILURES: Final = (OSError, TimeoutError, WebSocketException, EOFError)
 _LARGEST: Final = 2 * (MOST_BYTES + LARGEST_FRAME_BYTES)
 _CLOSE_S: Final = 1.0
-_FRAMES_QUEUED: Final = 16
+_FRAMES_QUEUED: Final = 4
 
 
 class TokenRefused(RealtimeError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -17,6 +18,9 @@ from perflab.realtime.outbox import DEFAULT_LIMIT, Outbox
 
 HIGH_BYTES: Final = 64 * 1024
 """What the transport may hold before messages wait in the outbox, where they can be dropped."""
+_SEND_BUFFER_BYTES: Final = 128 * 1024
+"""Of the kernel for each socket. By itself it grows to megabytes, which a slow client would fill
+before the hub noticed anything."""
 _MOST_UNREAD_BYTES: Final = 4 * HIGH_BYTES
 """Answers to pings pile up in the transport of a client that sends them and reads nothing."""
 _PINGS_A_HEARTBEAT: Final = 100
@@ -103,6 +107,8 @@ class HubConnection(ServerConnection):
         """A socket was accepted."""
         super().connection_made(transport)
         self.seen_at = self.loop.time()
+        sock = transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""

@@ -1,0 +1,269 @@
+"""Real time as tables and plots."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from perflab.measure.claims import Claims
+from perflab.measure.comparison import Comparison
+from perflab.measure.results import Result
+from perflab.report import plots
+from perflab.report.not_run import NotRun, or_not_run
+from perflab.report.tables import Column, Table, build
+from perflab.studies.frames import comparison_frame
+from perflab.studies.promised import plan_view, verdict_view
+from perflab.studies.realtime import verdicts
+from perflab.studies.realtime.delivery import Delivery, Ramp
+from perflab.studies.realtime.hot import SLOW_BYTES, SLOW_QUEUE, Slow, batching_frame
+from perflab.studies.realtime.losses import Loss, Restart
+
+_FIGURES = [Column("what", "what"), Column("figure", "figure")]
+
+
+def ramp_table(ramp: Ramp) -> Table:
+    """Connections and what they cost."""
+    median, p99 = np.quantile(ramp.ready_ms, [0.5, 0.99])
+    rows: list[tuple[str, object]] = [
+        ("connections open at once", ramp.connections),
+        ("seconds until all were subscribed", round(ramp.took_s, 2)),
+        ("one client, from start to subscribed: median (ms)", round(float(median), 1)),
+        ("the same, p99 (ms)", round(float(p99), 1)),
+        ("kB of the hubs' memory a connection", round(ramp.bytes_a_connection / 1e3, 1)),
+        ("% of a core while nothing happens", round(ramp.idle_percent, 1)),
+    ]
+    return build(
+        pd.DataFrame(rows, columns=["what", "figure"], dtype=object),
+        _FIGURES,
+        title=f"{ramp.connections:,} connections over two hubs",
+        subtitle="50 handshakes under way at once. Sockets take about 4 kB each of the kernel's"
+        " memory on top. The clients run in a process of their own.",
+    )
+
+
+def delivery_table(deliveries: Sequence[Delivery]) -> Table:
+    """Latency by lane, and proof that everything arrived."""
+    frame = pd.concat([one.frame() for one in deliveries], ignore_index=True)
+    counts = "; ".join(
+        f"{one.name}: {one.arrived.published:,} published at {one.published.per_min:,.0f} a minute,"
+        f" {one.arrived.expected:,} deliveries due, {one.arrived.missing:,} missing,"
+        f" {one.arrived.duplicates:,} twice"
+        for one in deliveries
+    )
+    return build(
+        frame,
+        [
+            Column("load", "batch interval"),
+            Column("lane", "lane"),
+            Column("deliveries", "deliveries"),
+            Column("median", "median (ms)", 1, interval=True),
+            Column("p95", "p95 (ms)", 1, interval=True),
+            Column("p99", "p99 (ms)", 1, interval=True),
+            Column("longest", "longest (ms)", 1),
+        ],
+        title="From when a message is due to be published to its callback",
+        subtitle=counts + ". Ids prove it, message by message and client by client.",
+    )
+
+
+def delivery_plot(deliveries: Sequence[Delivery]) -> Figure:
+    """How latencies are distributed."""
+    levels = np.array([0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999])
+    rows = [
+        {
+            "percent": 100 * level,
+            "ms": max(0.01, float(one.arrived.lane(lane)["ms"].quantile(level))),
+            "series": f"{lane}, {one.name}",
+        }
+        for one in deliveries
+        for lane in ("critical", "normal")
+        for level in levels
+    ]
+    return plots.curves(
+        pd.DataFrame(rows),
+        x="percent",
+        y="ms",
+        hue="series",
+        title="Critical messages do not wait for a batch; normal ones wait at most the interval",
+        x_label="% of deliveries at most this slow",
+        y_label="publish to callback (ms)",
+        log="y",
+    )
+
+
+def flood_table(alone: Delivery, flooded: Delivery) -> Table:
+    """The critical lane with and without a flood beside it."""
+    frame = pd.concat(
+        [
+            alone.frame().assign(load="the plan's load"),
+            flooded.frame().assign(load="a flood of normal messages"),
+        ],
+        ignore_index=True,
+    )
+    frame = frame[frame["lane"] == "critical"]
+    rate = flooded.hubs["deliveries"].sum() / flooded.published.seconds
+    return build(
+        frame,
+        [
+            Column("load", "beside"),
+            Column("deliveries", "critical deliveries"),
+            Column("median", "median (ms)", 1, interval=True),
+            Column("p95", "p95 (ms)", 1, interval=True),
+            Column("longest", "longest (ms)", 1),
+        ],
+        title="Critical messages under a flood of normal ones",
+        subtitle=f"The flood: {rate:,.0f} deliveries a second;"
+        f" {flooded.arrived.missing:,} of all its deliveries missing.",
+    )
+
+
+def batching_table(deliveries: Sequence[Delivery]) -> Table:
+    """What batching saves."""
+    frame = batching_frame(list(deliveries))
+    fewer = frame["frames"].iloc[0] / max(1, frame["frames"].iloc[-1])
+    cheaper = frame["cpu_us"].iloc[0] / max(1e-9, frame["cpu_us"].iloc[-1])
+    return build(
+        frame,
+        [
+            Column("way", "normal messages in"),
+            Column("deliveries", "deliveries"),
+            Column("frames", "frames (a write each)"),
+            Column("cpu_us", "hub's CPU time a delivery (µs)", 2),
+            Column("median", "median (ms)", 1),
+            Column("p95", "p95 (ms)", 1),
+            Column("missing", "missing"),
+        ],
+        title=f"Batching on a hot channel: {fewer:.1f} times fewer frames,"
+        f" {cheaper:.1f} times less CPU time",
+        subtitle="The price is the wait for the batch, in the normal lane only.",
+    )
+
+
+def losses_table(losses: Sequence[Loss]) -> Table:
+    """What was lost and how everybody came back."""
+    return build(
+        pd.DataFrame([loss.row() for loss in losses]),
+        [
+            Column("what", "loss"),
+            Column("hit", "clients hit"),
+            Column("detection_median", "detected: median (s)", 2),
+            Column("detection_max", "longest (s)", 2),
+            Column("reconnect_median", "reconnected: median (s)", 2),
+            Column("reconnect_p99", "p99 (s)", 2),
+            Column("reconnect_max", "slowest (s)", 2),
+            Column("back", "back"),
+            Column("expected", "deliveries due"),
+            Column("missing", "missing"),
+            Column("duplicates", "twice"),
+            Column("gaps", "gaps told"),
+            Column("balance", "connections left"),
+        ],
+        title="Losses: detection and reconnection apart",
+        subtitle="Messages are published throughout. Reconnection counts from detection until the"
+        " subscription continues. Heartbeats of 30 s with a timeout of 10 s unless marked.",
+    )
+
+
+def losses_plot(losses: Sequence[Loss]) -> Figure | NotRun:
+    """How the clients came back."""
+    rows = [
+        {
+            "percent": 100 * level,
+            "s": max(1e-3, float(np.quantile(loss.reconnect_s, level))),
+            "loss": loss.what,
+        }
+        for loss in losses
+        if len(loss.reconnect_s)
+        for level in np.linspace(0.02, 0.99, 25)
+    ]
+    if not rows:
+        return NotRun("reconnection times", "no client was hit")
+    return plots.curves(
+        pd.DataFrame(rows),
+        x="percent",
+        y="s",
+        hue="loss",
+        title="From detection until the subscription continues",
+        x_label="% of the clients hit",
+        y_label="seconds",
+        log="y",
+    )
+
+
+def herd_table(herd: pd.DataFrame) -> Table:
+    """Reconnecting all at once."""
+    return build(
+        herd,
+        [
+            Column("jitter", "jitter"),
+            Column("clients", "clients"),
+            Column("most", "most back within 20 ms"),
+            Column("median", "median (s)", 3),
+            Column("longest", "longest (s)", 3),
+        ],
+        title="The herd: all clients of one hub cut off at the same moment",
+    )
+
+
+@or_not_run
+def redis_table(restart: Restart) -> Table:
+    """Redis away."""
+    rows: list[tuple[str, object]] = [
+        ("clients", restart.clients),
+        ("clients told of a gap (recovered: false)", restart.told),
+        ("clients that lost their connection", restart.disconnected),
+        ("seconds until messages arrived again", round(restart.resumed_s, 2)),
+    ]
+    return build(
+        pd.DataFrame(rows, columns=["what", "figure"], dtype=object),
+        _FIGURES,
+        title="Redis away for a moment: a gap is announced, never silent",
+        subtitle=f"{restart.cause.capitalize()}. A Redis that kept its data leaves no gap.",
+    )
+
+
+def slow_table(slow: Slow) -> Table:
+    """Consumers that take nothing."""
+    return build(
+        slow.frame(),
+        _FIGURES,
+        title="Slow consumers cost only themselves",
+        subtitle=f"Messages of {SLOW_BYTES // 1_000} kB; the queue of a connection is"
+        f" {SLOW_QUEUE} messages instead of 1,000, so that a short run overflows it. What was left"
+        " out is told to the consumer when it reads again.",
+    )
+
+
+def pooling_table(pooling: Comparison) -> Table:
+    """A connection each against connections kept."""
+    frame = comparison_frame({"publish to callback": pooling})
+    return build(
+        frame,
+        [
+            Column("label", "what"),
+            Column("before", "a connection for each message (ms)", 2, interval=True),
+            Column("after", "connections kept (ms)", 2, interval=True),
+            Column("reduction", "faster by (%)", 1, interval=True),
+            Column("aa", "A/A", 2, interval=True),
+            Column("n", "messages an arm"),
+        ],
+        title="Connection pooling",
+        subtitle="The critical lane, since the normal one waits for its batch in both arms.",
+    )
+
+
+def plan_table(results: Sequence[Result], claims: Claims) -> Table | NotRun:
+    """The plan's table of real time."""
+    return plan_view(
+        verdicts.plan_frame(results, claims),
+        "Real-time connections: claimed and measured",
+        "With 95 % intervals. Counts have none.",
+    )
+
+
+def verdict_table(results: Sequence[Result], claims: Claims) -> Table | NotRun:
+    """Every claim of the notebook."""
+    return verdict_view(verdicts.verdict_frame(results, claims), "real time")
