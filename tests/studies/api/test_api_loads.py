@@ -100,6 +100,8 @@ def test_what_the_generator_spoilt_is_void_and_never_a_verdict() -> None:
     assert verdict(spoilt, "api.auth.rps") == "void"
     below = made_load(12, [0.1] * 200)
     assert verdict(row(*spoilt.loads, probes=(below,)), "api.auth.rps") == "void"
+    failed = made_load(12, [0.4] * 200)
+    assert verdict(row(*spoilt.loads, probes=(failed,)), "api.auth.rps") == "void"
 
 
 def test_a_rate_that_held_is_met_even_if_the_generator_gave_up_above_it() -> None:

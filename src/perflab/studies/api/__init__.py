@@ -4,7 +4,7 @@ from perflab.studies.api.contrasts import measure_contrast
 from perflab.studies.api.opened import open_api
 from perflab.studies.api.parts import NO_CACHE, everything, parts
 from perflab.studies.api.promises import count_promises
-from perflab.studies.api.rows import measure_rows
+from perflab.studies.api.rows import guarded_rows
 from perflab.studies.api.steady import measure_steady
 from perflab.studies.api.threshold import measure_threshold
 from perflab.studies.api.throughput import measure_throughput
@@ -34,11 +34,11 @@ __all__ = [
     "everything",
     "everything_plot",
     "everything_table",
+    "guarded_rows",
     "judge_rest",
     "judge_rows",
     "latency_plot",
     "measure_contrast",
-    "measure_rows",
     "measure_steady",
     "measure_threshold",
     "measure_throughput",

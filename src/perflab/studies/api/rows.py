@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from perflab.measure.claims import Claims
+from perflab.measure.environment import Guarded, guarded
 from perflab.measure.statistics import Estimate, Interval, NotEstimable
 from perflab.profiles import ApiSizes
 from perflab.progress import Step
@@ -165,6 +166,18 @@ def measure_rows(
             row = replace(row, probes=found[1:])
         rows.append(row)
     return tuple(rows)
+
+
+def guarded_rows(
+    served: Served,
+    traffics: Sequence[Traffic],
+    claims: Claims,
+    sizes: ApiSizes,
+    seed: int,
+    step: Step | None = None,
+) -> Guarded[tuple[Row, ...]]:
+    """``measure_rows`` between two looks at whether the machine gave its cores all the time."""
+    return guarded(lambda: measure_rows(served, traffics, claims, sizes, seed, step))
 
 
 def rows_frame(rows: Sequence[Row]) -> pd.DataFrame:

@@ -60,7 +60,7 @@ def judge_rows(
                     capacity(row.by_mean),
                     n=len(row.searched),
                     claim=claims.get(rps),
-                    saturated=_unknown(row.by_mean, claims.get(rps).target),
+                    saturated=_unknown(row, claims.get(rps).target),
                     warnings=[*told, _SEARCHED],
                 )
             )
@@ -73,9 +73,14 @@ _SEARCHED: Final = (
 )
 
 
-def _unknown(found: Bracket[Load], target: float) -> bool:
-    """Whether the generator, not the server, ended the search before it came to the target."""
-    return found.failed is not None and bool(found.failed.void) and found.lower < target
+def _unknown(row: Row, target: float) -> bool:
+    """Whether the generator kept the search from telling about the target.
+
+    It was the limit at the promised rate, or it ended the search below the target.
+    """
+    found = row.by_mean
+    ended = found.failed.void if found.failed else ""
+    return found.lower < target and bool(ended or row.void)
 
 
 def capacity(found: Bracket[Load]) -> Estimate:
