@@ -10,6 +10,8 @@ from urllib.parse import urlencode
 import httpx
 import pytest
 
+from perflab.api.invalidation import CHECK_INS, PUBLIC_DAYS, check_in_tags
+from perflab.api.public import PUBLIC
 from perflab.schema.population import NOW
 
 from .conftest import World
@@ -318,3 +320,16 @@ def test_a_write_reaches_exactly_the_cached_reads_it_affects(world: World) -> No
                 assert found == reached, (method, what, body)
 
     run(scenario())
+
+
+def test_entries_reach_every_copy_of_the_public_figures_that_may_be_kept() -> None:
+    kept = timedelta(
+        seconds=PUBLIC.ttl_s + PUBLIC.longest_stale_s + PUBLIC.edge_ttl_s + PUBLIC.longest_stale_s
+    )
+    for hours in range(0, 24 * 4):
+        loaded = NOW - timedelta(hours=hours)
+        first_day = (loaded - timedelta(days=PUBLIC_DAYS)).date()
+        if loaded >= NOW - kept:
+            assert check_in_tags(first_day, NOW) == [CHECK_INS], hours
+    assert check_in_tags(first_day, NOW) == []
+    assert check_in_tags(None, NOW) == [CHECK_INS]
