@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Annotated, Any, Final, Generic, TypeVar
 
 import msgspec
 from msgspec import Meta
 from msgspec.inspect import BoolType, IntType, StructType, Type, VarTupleType
+from starlette.datastructures import QueryParams
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
@@ -26,6 +28,10 @@ Line = Annotated[str, Meta(min_length=1, max_length=320, pattern=TEXT)]
 
 _WHOLE: Final = re.compile(r"-?(0|[1-9][0-9]{0,18})")
 _BOOLEANS: Final = {"true": True, "false": False}
+
+_QUERIES: Final = 1024
+"""Queries of an operation that are kept at hand: clients send the same ones again and again."""
+_SHORT_QUERY: Final = 200
 
 encode: Final = msgspec.json.Encoder().encode
 
@@ -88,12 +94,18 @@ class Query(Generic[T]):
         described = msgspec.inspect.type_info(type_)
         fields = described.fields if isinstance(described, StructType) else ()
         self._types = {one.encode_name: one.type for one in fields}
+        self._remembered = lru_cache(_QUERIES)(self._read)
 
     async def read(self, request: Request) -> T:
         """The query of a request; a 400 for a parameter that is unknown, wrong or repeated."""
+        text: bytes = request.scope["query_string"]
+        return self._remembered(text) if len(text) <= _SHORT_QUERY else self._read(text)
+
+    def _read(self, text: bytes) -> T:
+        parameters = QueryParams(text)
         given: dict[str, object] = {}
-        for name in request.query_params:
-            values, type_ = request.query_params.getlist(name), self._types.get(name)
+        for name in parameters:
+            values, type_ = parameters.getlist(name), self._types.get(name)
             if isinstance(type_, VarTupleType):
                 given[name] = values
             elif len(values) > 1:
@@ -127,11 +139,26 @@ def path_id(request: Request, name: str = "id") -> int:
 
 
 def json_response(
-    body: bytes, status: int = 200, *, cache_control: str = "private, no-cache", **fields: str
+    body: bytes, status: int = 200, *, cache_control: str = "private, no-cache"
 ) -> Response:
     """A response of JSON that is encoded already; by default each client validates its own copy."""
-    headers = {name.replace("_", "-"): value for name, value in fields.items()}
-    return Response(body, status, {"cache-control": cache_control, **headers}, "application/json")
+    return _Json(body, status, cache_control)
+
+
+class _Json(Response):
+    """Its fields are known, so none are looked for."""
+
+    def __init__(self, body: bytes, status: int, cache_control: str) -> None:
+        self._cache_control = cache_control
+        super().__init__(body, status)
+
+    def init_headers(self, headers: Mapping[str, str] | None = None) -> None:
+        """Called by Starlette."""
+        self.raw_headers = [
+            (b"cache-control", self._cache_control.encode()),
+            (b"content-length", b"%d" % len(self.body)),
+            (b"content-type", b"application/json"),
+        ]
 
 
 async def _bounded(request: Request, most_bytes: int) -> bytes:

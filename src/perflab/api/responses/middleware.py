@@ -105,7 +105,8 @@ class ResponsesMiddleware:
         answer = _Answer(scope, send, self._responder, self._remembered)
         try:
             await self._app(answer.scope, receive, answer.send)
-            await answer.release()
+            if not answer.decided:
+                await answer.release()
         finally:
             self._left_alone += answer.left_alone
 
@@ -123,7 +124,7 @@ class _Answer:
         self._responder = responder
         self._remembered = remembered
         self._held: Message | None = None
-        self._decided = False
+        self.decided = False
         self.scope = self._with_plain_tags(scope) if self._fields else scope
 
     @cached_property
@@ -141,11 +142,11 @@ class _Answer:
     async def send(self, message: Message) -> None:
         """What the application sends."""
         kind = message["type"]
-        if self._decided:
+        if self.decided:
             await self._send(message)
         elif kind == "http.response.start":
             if message["status"] == 304:
-                self._decided = True
+                self.decided = True
                 await self._send({**message, "headers": self._for_304(message)})
             else:
                 self._held = message
@@ -161,14 +162,14 @@ class _Answer:
 
     async def release(self) -> None:
         """Pass on what is held back, as it is."""
-        if self._held is not None and not self._decided:
-            self._decided = self.left_alone = True
+        if self._held is not None and not self.decided:
+            self.decided = self.left_alone = True
             await self._send(self._held)
 
     async def _complete(self, start: Message, body: bytes) -> None:
         """All of the application's answer is there: say it as before, or make a response of it."""
-        fields = tuple(map(tuple, start["headers"]))
-        key = self._method, self._fields, start["status"], fields, body
+        number = self._remembered.number(tuple(map(tuple, start["headers"])))
+        key = self._method, self._fields, start["status"], number, body
         made = self._remembered.get(key)
         if made is None:
             await self._respond(start, body, key)
@@ -177,7 +178,7 @@ class _Answer:
         await self._say(start, made)
 
     async def _say(self, start: Message, made: Made) -> None:
-        self._decided = True
+        self.decided = True
         await self._send({**start, "status": made.status, "headers": [*made.fields]})
         await self._send({"type": "http.response.body", "body": made.body})
 
@@ -211,7 +212,7 @@ class _Answer:
 
         Whatever would depend on the coded body is left out (RFC 9110 §9.3.2).
         """
-        self._decided = True
+        self.decided = True
         status, sent = start["status"], list(fields)
         enough = length is None or not length.isdecimal()
         enough = enough or int(length or 0) >= self._responder.threshold_bytes
@@ -307,5 +308,7 @@ def _decoded(message: Message) -> Fields:
     )
 
 
+@lru_cache(1024)
 def _encoded(name: str, value: str) -> tuple[bytes, bytes]:
+    """Most fields come again and again; in the memory of responses they are there once."""
     return name.lower().encode("latin-1"), value.encode("latin-1")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
@@ -11,16 +13,17 @@ import msgspec
 from perflab.api.responses.tags_passed import RawFields
 from perflab.cache.sieve import Sieve
 
-Key: TypeAlias = tuple[str, tuple[tuple[bytes, bytes], ...], int, tuple[tuple[bytes, bytes], ...],
-                       bytes]  # fmt: skip
+Pairs: TypeAlias = tuple[tuple[bytes, bytes], ...]
+Key: TypeAlias = tuple[str, Pairs, int, int, bytes]
 """All that a response is made of: the method, the request's fields that matter, and the
-application's status, fields and body."""
+application's status, fields (by their number) and body."""
 
 OVERHEAD_BYTES: Final = 2_000
 """Added to the bodies for the fields on both sides, by and large."""
 LARGEST_BYTES: Final = 64 * 2**10
 """A larger body is worth making a response for each time."""
 _ENTRIES: Final = 2**31
+_FIELDS: Final = 1024
 
 
 class Made(NamedTuple):
@@ -54,6 +57,10 @@ class Remembered:
     def __init__(self, max_bytes: int, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._held: Sieve[Key, Made] = Sieve(_ENTRIES, max_bytes=max_bytes, clock=clock)
         self.get = self._held.get
+        numbers = itertools.count()
+        self.number = lru_cache(_FIELDS)(lambda fields: next(numbers))
+        """A number for an application's fields, which many responses share: what is looked up for
+        one client then differs from the next one's in the body alone."""
 
     def keep(self, key: Key, made: Made) -> None:
         """Remember a response, unless it is large."""
