@@ -1,4 +1,4 @@
-"""On Debian's PostgreSQL with HypoPG: no index is made, and no GENERIC_PLAN is there."""
+"""On Debian's PostgreSQL with HypoPG, as a user's server may be: no index is made there."""
 
 from __future__ import annotations
 
@@ -7,16 +7,20 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from typer.testing import CliRunner
 
 from perflab.advisor.candidates import find_candidates
 from perflab.advisor.catalog import Catalog, read_catalog
+from perflab.advisor.errors import AdvisorError
 from perflab.advisor.explain import GENERIC_PLAN, estimate, looking
 from perflab.advisor.reading import uses_of
-from perflab.advisor.selection import Selection, select
+from perflab.advisor.selection import Limits, Selection, select
 from perflab.advisor.sql import parse_one
 from perflab.advisor.statement_stats import take_snapshot
+from perflab.advisor.target import advise_target
 from perflab.advisor.whatif import built_in_transaction, hypothetical
-from perflab.advisor.workload import Statement
+from perflab.advisor.workload import Statement, parse_workload
+from perflab.cli import app
 from perflab.services import Postgres, PostgresSettings, open_services
 
 from .conftest import SHOP
@@ -31,7 +35,7 @@ pytestmark = pytest.mark.skipif(
 
 STATEMENTS = (
     Statement("recent", "SELECT total FROM orders WHERE customer_id = $1 AND placed_at > $2"),
-    Statement("by_mail", "SELECT id FROM customers WHERE lower(email) = $1"),
+    Statement("by_mail", "SELECT id FROM customers WHERE email = $1"),
 )
 
 
@@ -111,3 +115,112 @@ def test_a_snapshot_has_plans_here_too(conn: psycopg.Connection) -> None:
     (found,) = (s for s in take_snapshot(conn).statements.values() if "country" in s.text)
 
     assert found.plan_summary == "Seq Scan (customers)"
+
+
+# --- a server of the user's ------------------------------------------------------------
+
+READER = "reader"
+PASSWORD = "s3cret-of-reader"
+
+
+@pytest.fixture(scope="module")
+def url(server: Postgres) -> str:
+    """A URL of somebody who may read everything and could write orders."""
+    with psycopg.connect(server.conninfo(), autocommit=True) as conn:
+        conn.execute(f"CREATE ROLE {READER} LOGIN PASSWORD '{PASSWORD}'")
+        conn.execute(f"GRANT pg_read_all_data, pg_read_all_stats TO {READER}")
+        conn.execute(f"GRANT UPDATE, DELETE ON orders TO {READER}")
+        conn.execute("CREATE INDEX orders_twin ON orders (id)")
+    return f"postgresql://{READER}:{PASSWORD}@127.0.0.1:{server.address.port}/postgres"
+
+
+def state(conn: psycopg.Connection) -> list[tuple[object, ...]]:
+    """What a change of the database would change: definitions, rows, counters of writes."""
+    statements = (
+        "SELECT indexrelid::regclass::text, indisvalid FROM pg_index ORDER BY 1",
+        "SELECT relname, n_tup_ins, n_tup_upd, n_tup_del, n_live_tup FROM pg_stat_user_tables"
+        " ORDER BY 1",
+        "SELECT md5(string_agg(o::text, '|' ORDER BY id)) FROM orders o",
+        "SELECT rolname FROM pg_roles ORDER BY 1",
+        "SELECT attname, atttypid FROM pg_attribute WHERE attrelid = 'orders'::regclass ORDER BY 1",
+    )
+    return [row for text in statements for row in conn.execute(text).fetchall()]
+
+
+def test_a_target_is_advised_on_and_left_as_it_was(url: str, conn: psycopg.Connection) -> None:
+    statements = parse_workload(
+        "SELECT total FROM orders WHERE customer_id = 5 AND placed_at > '2025-01-05';"
+        "DELETE FROM orders WHERE total = 77;"
+        "SELECT * FROM nowhere"
+    ).statements
+    before = state(conn)
+
+    found = advise_target(url, statements, Limits())
+
+    assert state(conn) == before
+    assert {c.candidate.keys[0] for c in found.advice.selection.chosen} == {"customer_id", "total"}
+    assert [one.reason for one in found.unplanned] == ['relation "nowhere" does not exist']
+    assert [(i.name, i.fault) for i in found.advice.idle] == [("orders_twin", "duplicate")]
+
+
+def test_without_a_file_the_servers_own_statistics_are_the_workload(
+    url: str, conn: psycopg.Connection
+) -> None:
+    for number in range(5):
+        conn.execute(f"SELECT id FROM orders WHERE total = {number}")
+
+    found = advise_target(url, None, Limits())
+
+    by_text = {s.text: s.calls for s in found.advice.statements}
+    assert by_text["SELECT id FROM orders WHERE total = $1"] == 5
+    assert "total" in {c.candidate.keys[0] for c in found.advice.selection.chosen}
+
+
+def test_the_command_prints_estimates_and_writes_the_ddl(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workload, out = tmp_path / "workload.sql", tmp_path / "indexes.sql"
+    workload.write_text("SELECT id FROM orders WHERE customer_id = 4711;\nVACUUM;\n")
+    monkeypatch.setenv("PERFLAB_TARGET_URL", url)
+
+    said = CliRunner().invoke(app, ["advise", "--workload", str(workload), "--out", str(out)])
+
+    assert said.exit_code == 0, said.output
+    assert "left out: line 2: the statement is no SELECT" in said.output
+    assert "estimated, not measured" in said.output
+    assert "duplicate: orders_twin on orders" in said.output
+    assert out.read_text().startswith("CREATE INDEX CONCURRENTLY idx_orders_customer_id")
+    assert PASSWORD not in said.output
+    assert "4711" not in said.output
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("postgresql://", "postgress//"), "is no PostgreSQL URL"),
+        ((PASSWORD, "wrong-one"), "password authentication failed"),
+        (("/postgres", "/absent"), 'database "absent" does not exist'),
+        (("/postgres", "/postgres?options=-c%20a.b%3D1"), "sets options"),
+    ],
+)
+def test_a_url_that_does_not_work_is_refused_without_being_shown(
+    url: str, change: tuple[str, str], message: str
+) -> None:
+    scheme, rest = url.split("//")
+    bad = url.replace(*change) if change[0] != "/postgres" else f"{scheme}//{rest.replace(*change)}"
+
+    with pytest.raises(AdvisorError, match=message) as caught:
+        advise_target(bad, None, Limits())
+
+    for secret in (PASSWORD, "wrong-one"):
+        assert secret not in str(caught.value)
+    assert caught.value.__context__ is None
+
+
+def test_a_database_without_hypopg_is_refused_in_one_line(url: str, server: Postgres) -> None:
+    with psycopg.connect(server.conninfo(), autocommit=True) as conn:
+        conn.execute("CREATE DATABASE plain")
+    statements = parse_workload("SELECT 1").statements
+
+    with pytest.raises(AdvisorError, match="CREATE EXTENSION hypopg"):
+        advise_target(url.replace("/postgres", "/plain"), statements, Limits())

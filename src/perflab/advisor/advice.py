@@ -9,7 +9,7 @@ import psycopg
 
 from perflab.advisor.candidates import find_candidates
 from perflab.advisor.catalog import Catalog
-from perflab.advisor.errors import StatementError
+from perflab.advisor.errors import StatementError, said
 from perflab.advisor.existing import Idle, idle_indexes
 from perflab.advisor.explain import estimate, looking
 from perflab.advisor.reading import uses_of
@@ -58,7 +58,7 @@ def plannable(
             except psycopg.Error as error:
                 if conn.broken or conn.closed:
                     raise
-                bad.append(Unplanned(statement.name, _said(error)))
+                bad.append(Unplanned(statement.name, said(error)))
             else:
                 good.append(statement)
     if not good:
@@ -94,10 +94,3 @@ def statements_of(snapshot: Snapshot, most: int = 200) -> tuple[Statement, ...]:
         Statement(f"query {s.query_id}", s.text, float(max(1, s.counters.calls)))
         for s in seen[:most]
     )
-
-
-def _said(error: psycopg.Error) -> str:
-    """The server's first words, without what it quotes of values."""
-    if isinstance(error, psycopg.DataError):
-        return "a value does not fit its type"
-    return str(error).splitlines()[0]

@@ -20,6 +20,8 @@ from perflab.schema.indexes import IndexSpec, Kind
 
 PARTIAL_SHARE = 0.5
 """A condition that holds for more of the rows than this makes no partial index."""
+FEW_VALUES = 100
+"""A column with more different values makes no condition of the kind column = value."""
 _BRIN_CORRELATION, _BRIN_PAGES = 0.9, 64
 _INCLUDED, _INCLUDED_BYTES = 3, 64
 """How many columns, and bytes a row, may ride along."""
@@ -211,7 +213,7 @@ def _plain(
 
 def _conditions(use: TableUse, facts: TableFacts) -> tuple[tuple[Fixed, ...], ...]:
     """Conditions of partial indexes: all that hold for few rows together, then each alone."""
-    fixed = [one for one in use.fixed if _share(one, facts.by_column[one.column]) <= PARTIAL_SHARE]
+    fixed = [one for one in use.fixed if _is_partial(one, facts.by_column[one.column])]
     conditioned = {one.column for one in use.fixed}
     # a comparison is never true of NULL, so the planner can prove the condition
     fixed.extend(
@@ -221,6 +223,16 @@ def _conditions(use: TableUse, facts: TableFacts) -> tuple[tuple[Fixed, ...], ..
     )
     alone = tuple((one,) for one in fixed)
     return (tuple(fixed), *alone) if len(fixed) > 1 else alone
+
+
+def _is_partial(fixed: Fixed, column: ColumnFacts) -> bool:
+    """Whether a condition holds for few rows and will be asked for again.
+
+    Of a column with many values one that is written out is likely to be another next time.
+    """
+    if fixed.values and not 0 < column.distinct <= FEW_VALUES:
+        return False
+    return _share(fixed, column) <= PARTIAL_SHARE
 
 
 def _share(fixed: Fixed, column: ColumnFacts) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import psycopg
+
 from perflab.errors import PerflabError
 
 
@@ -11,3 +13,10 @@ class AdvisorError(PerflabError):
 
 class StatementError(PerflabError):
     """A statement that the advisor does not take: says which and why."""
+
+
+def said(error: psycopg.Error) -> str:
+    """The server's first words, unless they quote a value."""
+    if isinstance(error, psycopg.DataError):
+        return "a value does not fit its type"
+    return str(error).splitlines()[0]

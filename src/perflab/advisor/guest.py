@@ -14,6 +14,8 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from perflab.advisor.errors import AdvisorError
+
 _RIGHTS = sql.SQL("SELECT, INSERT, UPDATE, DELETE")
 
 
@@ -23,11 +25,18 @@ def guest_on(
 ) -> Iterator[tuple[str, ...]]:
     """The same databases of one server as a role that is no superuser; it is dropped at the end.
 
-    Raises psycopg.Error where the connecting role may make no roles.
+    Raises AdvisorError where the connecting role may make no roles.
     """
     role = f"perflab_guest_{secrets.token_hex(4)}"
     with psycopg.connect(conninfos[0], autocommit=True) as admin:
-        admin.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(role)))
+        try:
+            admin.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(role)))
+        except psycopg.errors.InsufficientPrivilege:
+            raise AdvisorError(
+                f"the role {admin.info.user!r} may make no roles, and statements of a file are run"
+                " as a guest only; name a superuser, or let the lab start a server"
+                " (--services embedded)"
+            ) from None
         try:
             for conninfo in conninfos:
                 _grant(conninfo, role, schemas)

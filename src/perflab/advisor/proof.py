@@ -23,6 +23,7 @@ from perflab.database.index_builder import BuildReport, Built, build_indexes, dr
 from perflab.database.session import Session
 from perflab.measure.comparison import Comparison, compare
 from perflab.measure.experiment import Arm, Experiment, Operation, Params
+from perflab.measure.samples import Samples
 from perflab.measure.statistics import Interval
 from perflab.profiles import AdvisorSizes
 
@@ -46,6 +47,7 @@ class Proved:
 class Proof:
     """What measuring said of a selection."""
 
+    samples: Samples
     by_statement: dict[str, Comparison]
     calls: Mapping[str, float]
     kept: tuple[Proved, ...]
@@ -93,19 +95,24 @@ def prove(
     sizes: AdvisorSizes,
     seed: int,
     step: Step | None = None,
+    guests: tuple[str, str] | None = None,
 ) -> Proof:
     """Measure ``before`` against ``after``, which :func:`build_chosen` has built.
+
+    ``guests`` are the same two databases as a role that the statements run as, where they are
+    not to be trusted with an administrator's rights.
 
     ``statements`` have the texts by which plans are looked at, ``timed`` runs them; indexes that
     are dropped from the advice are dropped from ``after`` as well.
     """
-    by_statement = measure(before, after, timed, sizes, seed, step)
+    samples = measure(*(guests or (before, after)), timed, sizes, seed, step)
+    by_statement = {one.name: compare(samples, operations=[one.name]) for one in timed}
     used = used_indexes(after, statements)
     kept, dropped = _judge(selection, report, used, by_statement)
     drop_indexes(after, [d.candidate.name for d in dropped])
     tables = sorted({proved.choice.candidate.table for proved in kept})
     writes = measure_writes(before, after, catalog, tables, sizes, seed, step)
-    return Proof(by_statement, {t.name: t.calls for t in timed}, kept, dropped, writes)
+    return Proof(samples, by_statement, {t.name: t.calls for t in timed}, kept, dropped, writes)
 
 
 def measure(
@@ -115,7 +122,7 @@ def measure(
     sizes: AdvisorSizes,
     seed: int,
     step: Step | None,
-) -> dict[str, Comparison]:
+) -> Samples:
     """Every statement in both arms, interleaved."""
     runs = {one.name: one.run for one in timed}
     operations = [Operation(one.name, "workload", one.draw) for one in timed]
@@ -137,7 +144,7 @@ def measure_writes(
     if not tables:
         return ()
     replaced = {t: replacement(before, catalog.by_name[t], sizes.write_rows) for t in tables}
-    found = _contrast(
+    samples = _contrast(
         (before, after, after),
         [Operation(table, "writes", what.draw) for table, what in replaced.items()],
         {table: what.run for table, what in replaced.items()},
@@ -147,7 +154,12 @@ def measure_writes(
         step,
     )
     return tuple(
-        WriteCost(table, found[table], wal_per_row(before, what), wal_per_row(after, what))
+        WriteCost(
+            table,
+            compare(samples, operations=[table]),
+            wal_per_row(before, what),
+            wal_per_row(after, what),
+        )
         for table, what in replaced.items()
     )
 
@@ -171,13 +183,13 @@ def _contrast(
     calls: int,
     seed: int,
     step: Step | None,
-) -> dict[str, Comparison]:
+) -> Samples:
     with ExitStack() as stack:
         arms = []
         for name, conninfo in zip(("before", "after", "after again"), conninfos, strict=True):
             session = stack.enter_context(Session(conninfo))
             arms.append(Arm(name, _caller(session, runs)))
-        samples = Experiment(
+        return Experiment(
             before=arms[0],
             after=arms[1],
             control=arms[2],
@@ -186,7 +198,6 @@ def _contrast(
             calls=calls,
             seed=seed,
         ).run(step)
-    return {one.name: compare(samples, operations=[one.name]) for one in operations}
 
 
 def _caller(session: Session, runs: Mapping[str, Run]) -> Callable[[Operation, Params], int]:

@@ -76,6 +76,7 @@ def select(
     search.pick(step or (lambda _what, _done, _total: None))
     search.prune()
     search.widen()
+    search.prune()  # what a wider index does as well
     search.fit()
     return search.outcome()
 

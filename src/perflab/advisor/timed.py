@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import psycopg
 from pglast import ast
 
+from perflab.advisor.errors import said
 from perflab.advisor.sql import parameters, parse_one
 from perflab.advisor.workload import Statement
 from perflab.database.session import Session
@@ -49,6 +51,19 @@ def timed_statement(statement: Statement) -> Timed | None:
             return session.write(text, {})
 
     return Timed(statement.name, statement.calls, draw, run)
+
+
+def trial(conninfo: str, timed: Sequence[Timed]) -> dict[str, str]:
+    """Run each once: the reasons of those that fail, by name. A timed statement must not."""
+    failed = {}
+    rng = np.random.default_rng(0)
+    for one in timed:
+        with Session(conninfo) as session:
+            try:
+                one.run(session, one.draw(rng).params)
+            except psycopg.Error as error:
+                failed[one.name] = said(error)
+    return failed
 
 
 def _only_reads(text: str) -> bool:

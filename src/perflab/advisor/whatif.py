@@ -1,9 +1,10 @@
 """What statements would cost if indexes were there: by HypoPG, or built in a transaction.
 
 Both answer one question: the planner's cost of a statement with some of the candidates and none
-of the others. HypoPG pretends, at once and without a lock, and knows neither GIN nor hash.
-A transaction builds every candidate once, on a copy that nobody else uses; for each question it
-drops those that are not asked about and rolls the drop back, which rebuilds nothing.
+of the others. HypoPG pretends, at once and without a lock; it knows no GIN, and nothing of an
+expression's values. A transaction builds every candidate once, on a copy that nobody else uses;
+for each question it drops those that are not asked about and rolls the drop back, which rebuilds
+nothing.
 """
 
 from __future__ import annotations
@@ -111,6 +112,9 @@ class _Built:
         try:
             with self._conn.transaction():
                 self._conn.execute(spec.create_sql(concurrently=False).encode())
+                if any("(" in key for key in candidate.keys):
+                    # what an expression's values are like is known once it has an index
+                    self._conn.execute(f"ANALYZE {candidate.table}".encode())
                 schema = candidate.table.rpartition(".")[0]
                 where = f"{schema}.{name}" if schema else name
                 row = self._conn.execute(

@@ -1,4 +1,4 @@
-"""The command line: ``perflab run``, ``report``, ``compare``, ``load``, ``serve``, ``doctor``."""
+"""The command line: ``perflab run``, ``report``, ``compare``, ``load``, ``advise`` and others."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 from rich.markup import escape
 
 from perflab import __version__
+from perflab.cli.advise import advise
 from perflab.cli.compare import compare
 from perflab.cli.console import console
 from perflab.cli.doctor import doctor
@@ -29,6 +30,7 @@ app.command(cls=AssigningCommand)(run)
 app.command()(report)
 app.command()(compare)
 app.command()(load)
+app.command()(advise)
 app.command()(serve)
 app.command()(doctor)
 

@@ -1,0 +1,38 @@
+"""The advisor study: what 02_index_advisor measures, in the order in which it shows it."""
+
+from perflab.studies.advisor.case import advise_case, make_case
+from perflab.studies.advisor.proving import against_catalogue, prove_case
+from perflab.studies.advisor.slow import build_and_watch, find_slow
+from perflab.studies.advisor.views.advice import (
+    dropped_table,
+    estimate_table,
+    idle_table,
+    proof_table,
+    rejected_table,
+    rivalry_table,
+    rivals_plot,
+    statements_plot,
+    writes_table,
+)
+from perflab.studies.advisor.views.slow import flips_table, slow_plot, slow_table
+
+__all__ = [
+    "advise_case",
+    "against_catalogue",
+    "build_and_watch",
+    "dropped_table",
+    "estimate_table",
+    "find_slow",
+    "flips_table",
+    "idle_table",
+    "make_case",
+    "proof_table",
+    "prove_case",
+    "rejected_table",
+    "rivalry_table",
+    "rivals_plot",
+    "slow_plot",
+    "slow_table",
+    "statements_plot",
+    "writes_table",
+]

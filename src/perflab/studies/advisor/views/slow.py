@@ -1,0 +1,91 @@
+"""Slow statements and changed plans, as tables and a plot; texts without their values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from perflab.advisor.slow_queries import SlowQuery
+from perflab.report import plots
+from perflab.report.not_run import NotRun, or_not_run
+from perflab.report.tables import Column, Table, build
+
+_SHOWN = 10
+_WIDTH = 90
+
+
+@or_not_run
+def slow_table(slow: Sequence[SlowQuery]) -> Table:
+    """The costliest statements that reach a threshold."""
+    return build(
+        _frame(slow[:_SHOWN]),
+        [
+            Column("text", "statement"),
+            Column("calls", "calls"),
+            Column("share_percent", "of all time (%)", 1),
+            Column("mean_ms", "mean (ms)", 2),
+            Column("rows_per_call", "rows a call", 0),
+            Column("buffers_per_call", "pages a call", 0),
+            Column("temp_blocks_per_call", "temporary pages", 0),
+            Column("plan_summary", "plan"),
+            Column("reasons", "slow because"),
+        ],
+        title=f"{len(slow)} statements reach a threshold",
+        subtitle="Values and comments are never shown. The generic plan, without values.",
+    )
+
+
+@or_not_run
+def slow_plot(slow: Sequence[SlowQuery]) -> Figure | NotRun:
+    """Their shares of the time."""
+    if not slow:
+        return NotRun("slow statements", "none reaches a threshold")
+    frame = _frame(slow[:_SHOWN])
+    frame["label"] = frame["text"].str.slice(0, 50) + "…"
+    few = sum(one.share_percent for one in slow[:5])
+    return plots.bars(
+        frame,
+        label="label",
+        value="share_percent",
+        title=f"Five statements take {few:.0f} % of the time",
+        x_label="share of all statements' time (%)",
+    )
+
+
+@or_not_run
+def flips_table(flipped: Sequence[SlowQuery]) -> Table:
+    """Statements whose plan changed while the indexes were built."""
+    return build(
+        _frame(flipped[:_SHOWN]),
+        [
+            Column("text", "statement"),
+            Column("plan_before", "plan before"),
+            Column("plan", "plan after"),
+            Column("plan_summary", "how it reads now"),
+            Column("mean_ms", "mean now (ms)", 2),
+            Column("buffers_per_call", "pages a call", 0),
+        ],
+        title=f"{len(flipped)} plans changed with the new indexes",
+        subtitle="The costliest ten at most. A plan's fingerprint changes with its shape, not"
+        " with its figures.",
+    )
+
+
+def _frame(slow: Sequence[SlowQuery]) -> pd.DataFrame:
+    columns = (
+        *("calls", "total_ms", "share_percent", "mean_ms", "rows_per_call", "buffers_per_call"),
+        *("temp_blocks_per_call", "plan", "plan_summary", "plan_before"),
+    )
+    return pd.DataFrame(
+        [
+            {
+                "text": one.text if len(one.text) <= _WIDTH else f"{one.text[: _WIDTH - 1]}…",
+                **{name: getattr(one, name) for name in columns},
+                "reasons": "; ".join(one.reasons),
+            }
+            for one in slow
+        ],
+        columns=["text", *columns, "reasons"],
+    )
