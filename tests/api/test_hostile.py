@@ -61,14 +61,14 @@ def body(content: bytes, fields: bytes = JSON) -> bytes:
     )  # fmt: skip
 
 
-MANY_FIELDS = b"".join(b"x-%d: y\r\n" % n for n in range(2_000))
+FIELDS = b"".join(b"x-%d: y\r\n" % n for n in range(100))
 LOGIN = b'{"email":"a@b.c","password":"x"}'
 GET = b"GET /healthz HTTP/1.1\r\nhost: a\r\n"
 BAD: list[tuple[str, bytes, set[int]]] = [
     ("no HTTP", b"\x00\xff\xfe garbage\r\n\r\n", {0, 400}),
-    ("too many fields", GET + MANY_FIELDS + b"\r\n", {431}),
-    ("a field too large", GET + b"x: " + b"y" * 500_000 + b"\r\n\r\n", {0, 431}),
-    ("a path too long", b"GET /" + b"a" * 500_000 + b" HTTP/1.1\r\nhost: a\r\n\r\n", {0, 414, 431}),
+    ("too many fields", GET + FIELDS + b"\r\n", {431}),
+    ("a field too large", GET + b"x: " + b"y" * 200_000 + b"\r\n\r\n", {431}),
+    ("a path too long", b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\nhost: a\r\n\r\n", {414}),
     ("a field without a name", GET + b": y\r\n\r\n", {400}),
     ("a NUL in a field", GET + b"x: a\x00b\r\n\r\n", {400}),
     ("two lengths", START + b"content-length: 3\r\ncontent-length: 5\r\n\r\n{}}", {0, 400}),

@@ -21,7 +21,7 @@ SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 HEADERS_S: Final = 30.0
 """How long a client may take for the fields of a request; also how long a connection may idle."""
 HEADER_BYTES: Final = 64 * 1024
-"""Of a request's first line and fields."""
+"""Of a request's first line and fields, about: what was read at once is not cut off."""
 _BACKLOG: Final = 1024
 _PAUSE_S: Final = 0.02
 

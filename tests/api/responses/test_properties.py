@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import random
 import re
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -73,7 +73,7 @@ bodies = st.one_of(
     st.builds(
         lambda part, times: part * times, st.binary(min_size=1, max_size=30), st.integers(1, 200)
     ),
-    st.integers(1024, 3000).map(lambda size: random.Random(size).randbytes(size)),  # noqa: S311
+    st.integers(1024, 3000).map(lambda size: np.random.default_rng(size).bytes(size)),
 )
 media_types = st.sampled_from(["application/json", "text/plain; charset=utf-8", "image/png"])
 
