@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import msgspec
 
+from perflab.capacity.cost import load_pricing
 from perflab.errors import ParameterError
 from perflab.measure.claims import load_claims
 from perflab.profiles import load_profile
@@ -18,9 +19,11 @@ from perflab.schema.indexes import select_indexes
 from perflab.workload import check_claims, load_workload
 
 RIVALS = {
+    "aiohttp": "aiohttp",
     "cachetools": "cachetools",
     "cashews": "cashews",
     "limits": "limits",
+    "locust": "locust",
     "theine": "theine",
     "throttled-py": "throttled",
 }
@@ -114,6 +117,40 @@ class LoadParameters(Common, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """06_load."""
 
 
+class CapacityParameters(Common, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """07_capacity."""
+
+    daily_users: Annotated[int, msgspec.Meta(ge=1)] = 240_000
+    """Who come in a day."""
+    sessions_per_user: Annotated[float, msgspec.Meta(gt=0)] = 2.0
+    """Sessions of each of them."""
+    session_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 600.0
+    """How long a session lasts."""
+    busiest: Annotated[float, msgspec.Meta(ge=1)] = 3.0
+    """How much more are there in the busiest hour than on average."""
+    think_s: Annotated[float, msgspec.Meta(gt=0)] = 10.0
+    """A user's pause between two requests."""
+    p95_ms: Annotated[float, msgspec.Meta(gt=0)] = 150.0
+    """What the 95th percentile may be; the plan's average of task operations."""
+    pricing: str = ""
+    """A file of prices of one's own; empty for the shipped examples."""
+
+    def verify(self) -> None:
+        """Prices must be readable."""
+        super().verify()
+        if self.pricing:
+            load_pricing(Path(self.pricing))
+
+
+class RealtimeParameters(Common, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """05_realtime."""
+
+    @property
+    def lab_data(self) -> bool:
+        """Nothing here reads the lab's database."""
+        return False
+
+
 class PeersParameters(Common, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """08_peers."""
 
@@ -147,14 +184,16 @@ NOTEBOOKS: Mapping[str, type[Common]] = {
     "01_database": DatabaseParameters,
     "03_cache": CacheParameters,
     "04_api": ApiParameters,
+    "05_realtime": RealtimeParameters,
     "06_load": LoadParameters,
+    "07_capacity": CapacityParameters,
     "08_peers": PeersParameters,
     "09_scorecard": ScorecardParameters,
 }
 DEFAULT_NOTEBOOKS = tuple(name for name, type_ in NOTEBOOKS.items() if type_.by_default)
 """What ``perflab run`` runs where none is named."""
 
-PATHS = ("claims", "workload", "trace")
+PATHS = ("claims", "workload", "trace", "pricing")
 """Parameters that are paths, relative to where the command is called."""
 
 P = TypeVar("P", bound=Common)

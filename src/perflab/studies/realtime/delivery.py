@@ -87,7 +87,8 @@ class Delivery:
         due = self.published.messages.loc[~self.published.messages["failed"], "due"]
         parts = ((due - due.min()) * BLOCKS / self.published.seconds).astype(int)
         counts = np.bincount(parts.clip(upper=BLOCKS - 1), minlength=BLOCKS)
-        return mean_of_repetitions(counts * share * 60 * BLOCKS / self.published.seconds)
+        per_min = 60 * BLOCKS / self.published.seconds
+        return mean_of_repetitions([float(count * share * per_min) for count in counts])
 
     def frame(self) -> pd.DataFrame:
         """One row a lane."""
@@ -172,6 +173,7 @@ def measure_interval(
     with stage(redis, settings) as opened:
         channels = rooms(sizes.clients, sizes)
         crowd = opened.crowd(sizes.clients, channels, seed=seed)
+        time.sleep(sizes.idle_s)  # as before the other load
         streams = plan_streams(channels, sizes.rate_per_min)
         crowds = dict.fromkeys(channels, crowd)
         name = f"{1_000 * interval_s:.0f} ms"

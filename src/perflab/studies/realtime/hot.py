@@ -20,7 +20,7 @@ from perflab.studies.realtime.stage import PATIENT, Stage, stage
 HOT: Final = "hot"
 FLOOD_CLIENTS: Final = 20
 CRITICAL_RATE: Final = 20.0
-SLOW_BYTES: Final = 16_000
+SLOW_BYTES: Final = 8_000
 SLOW_QUEUE: Final = 50
 """In place of 1,000, so that a short run overflows it."""
 STILL: Final = 10

@@ -33,7 +33,7 @@ def judge(
     late = plan.late
     clients, blocks = len(killed.reconnect_s), 24
     measured: dict[str, tuple[Estimate, int, bool]] = {
-        "realtime.connections": (exact(float(thousand.ramp.connections)), 1, False),
+        "realtime.connections.count": (exact(float(thousand.ramp.connections)), 1, False),
         "realtime.latency.target": (plan.quantile("normal", 0.95), blocks, late),
         "realtime.latency.mean": (plan.mean("normal"), blocks, late),
         "realtime.reconnect.target": (killed.p95_s, clients, False),
