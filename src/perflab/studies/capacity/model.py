@@ -1,0 +1,142 @@
+"""The measured system as one station of a simulation, and what that says of loads not measured.
+
+Its rates are the measured rungs with straight lines between them, its work spreads as the service
+times of one user do, and of the numbers of requests that are served at once, the one is taken with
+which p95 of the measured rungs comes out best.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from perflab.capacity.queues import (
+    EVERYBODY,
+    Simulated,
+    Station,
+    simulate_closed,
+    simulate_open,
+)
+from perflab.capacity.scalability import NotFitted
+from perflab.measure.statistics import Estimate, NotEstimable
+from perflab.studies.capacity.ladder import Ladder
+
+Floats = NDArray[np.float64]
+
+SLOTS: Final = (1, 2, 4, 8, 16, EVERYBODY)
+_CALIBRATED_S: Final = 1.5
+_WARM_SHARE: Final = 0.25
+
+
+@dataclass(frozen=True)
+class Model:
+    """A station that stands in for the system."""
+
+    station: Station
+    misfit: float
+    """How far its p95 is from that of the measured rungs: a factor, as its typical |logarithm|."""
+    seconds: float
+    """Of one simulation."""
+    seed: int
+
+    def open(self, rate_rps: float) -> Simulated:
+        """Arrivals at a rate."""
+        return simulate_open(
+            self.station,
+            rate_rps,
+            seconds=self.seconds,
+            warm_s=_WARM_SHARE * self.seconds,
+            seed=self.seed,
+        )
+
+    def closed(self, users: int, think_s: float) -> Simulated:
+        """A number of users; where they are too many, the warm-up is as long as a line grows."""
+        overloaded = users > self.station.rates_rps[-1] * think_s
+        return simulate_closed(
+            self.station,
+            users,
+            think_s,
+            seconds=self.seconds,
+            warm_s=_WARM_SHARE * self.seconds + (3 * think_s if overloaded else 0.0),
+            seed=self.seed,
+        )
+
+
+def calibrate(ladder: Ladder, seconds: float, seed: int) -> Model | NotFitted:
+    """The model of a ladder; NotFitted where one user was not measured well."""
+    service_s = ladder.service_s
+    if ladder.users[0] != 1 or not len(service_s):
+        return NotFitted("there are no service times of one user alone")
+    rates = _rates(ladder)
+    measured = {
+        users: float(np.median([rung.quantile_ms(0.95) for rung in ladder.at(users)]))
+        for users in ladder.users[1:]
+        if not any(rung.reading.void for rung in ladder.at(users))
+    }
+    measured = {users: ms for users, ms in measured.items() if math.isfinite(ms)}
+    if not measured:
+        return NotFitted("no rung above one user can be used: the generator was the limit")
+    tried = {slots: Station(rates, service_s, slots) for slots in SLOTS}
+    misfits = {slots: _misfit(station, measured, seed) for slots, station in tried.items()}
+    best = min(SLOTS, key=lambda slots: misfits[slots])
+    return Model(tried[best], misfits[best], seconds, seed)
+
+
+def _rates(ladder: Ladder) -> tuple[float, ...]:
+    """Requests a second with 1, 2, ... users: as measured, on straight lines in between.
+
+    Not the law's, which knows nothing of what requests do together in one tick.
+    """
+    present = np.arange(1.0, ladder.users[-1] + 1)
+    rates = np.interp(present, ladder.users, [ladder.rps(users) for users in ladder.users])
+    return tuple(np.maximum(rates, 1e-3).tolist())
+
+
+def _misfit(station: Station, measured: dict[int, float], seed: int) -> float:
+    """The typical |ln| of simulated over measured p95, over the rungs."""
+    off = []
+    for users, ms in measured.items():
+        run = simulate_closed(station, users, 0.0, seconds=_CALIBRATED_S, warm_s=0.5, seed=seed)
+        off.append(abs(math.log(1e3 * float(np.quantile(run.response_s, 0.95)) / ms)))
+    return math.exp(float(np.mean(off))) - 1
+
+
+def p95_ms(run: Simulated) -> Estimate:
+    """The 95th percentile of a simulation, in ms."""
+    estimate = run.response_quantile_s(0.95) if len(run.response_s) else NotEstimable("no request")
+    return estimate if isinstance(estimate, NotEstimable) else estimate.scaled(1e3)
+
+
+def holds(model: Model, users: int, think_s: float, promised_ms: float) -> bool:
+    """Whether so many users get their p95, in the simulation."""
+    run = model.closed(users, think_s)
+    if not len(run.response_s):
+        return False
+    return 1e3 * float(np.quantile(run.response_s, 0.95)) <= promised_ms
+
+
+def most_users(model: Model, think_s: float, promised_ms: float, *, probes: int = 5) -> int:
+    """The most users that one core holds, in the simulation; 0 where it is not even one.
+
+    A search by halves from what the highest rate allows at most, N = X·(Z + R).
+    """
+    highest = max(model.station.rates_rps)
+    low, high = 0, max(1, math.ceil(1.1 * highest * (think_s + promised_ms / 1e3)))
+    for _ in range(probes):
+        if high - low <= max(1, high // 50):
+            break
+        middle = (low + high + 1) // 2 if low else max(1, math.ceil(0.75 * high))
+        if holds(model, middle, think_s, promised_ms):
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def cores_for(users: int, each: int) -> int:
+    """Cores with a process each for so many users."""
+    return math.ceil(users / each)
