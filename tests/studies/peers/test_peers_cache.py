@@ -8,7 +8,6 @@ import pytest
 
 from perflab.cache.policies.synthetic import zipf_popularities
 from perflab.measure.samples import Samples
-from perflab.parameters import RIVALS
 from perflab.services import Redis
 from perflab.studies.peers.cache import (
     judge_concurrent_gets,
@@ -33,12 +32,6 @@ from perflab.studies.peers.cache.sides import opened_cashews, opened_ours
 from perflab.studies.peers.contest import Contest, Sizes, in_thread
 
 SMALL = Sizes(rounds=1, calls=1, seed=3)
-
-
-@pytest.fixture
-def rivals() -> None:
-    for module in RIVALS.values():
-        pytest.importorskip(module, reason="the extra `peers` is not installed")
 
 
 def everything_answered(contest: Contest) -> bool:

@@ -76,9 +76,8 @@ def test_nbval_runs_it_where_everything_is_installed(
     assert not peers.reasons
 
 
+@pytest.mark.usefixtures("rivals")
 def test_the_versions_of_all_sides_are_shown() -> None:
-    for module in RIVALS.values():
-        pytest.importorskip(module, reason="the extra `peers` is not installed")
     frame = versions_frame().set_index("library")["version"]
     assert set(RIVALS) | {"perflab", "redis"} <= set(frame.index)
     assert all(version[0].isdigit() for version in frame)

@@ -10,12 +10,13 @@ from functools import partial
 import pytest
 import redis
 
-from perflab.parameters import RIVALS
 from perflab.services import Redis
 from perflab.studies.peers import contest_table
 from perflab.studies.peers.contest import Sizes
 from perflab.studies.peers.limiter import decisions, judge_decisions, measure_decisions, sides
 from perflab.studies.peers.limiter.sides import Decide
+
+pytestmark = pytest.mark.usefixtures("rivals")
 
 SMALL = Sizes(rounds=1, calls=1, seed=3)
 Opened = Callable[[Redis], AbstractAsyncContextManager[Decide]]
@@ -25,12 +26,6 @@ LIMITERS: dict[str, Opened] = {
     "limits": partial(sides.limits_moving_window, timeouts=False),
     "throttled-py": partial(sides.throttled_gcra, timeouts=False),
 }
-
-
-@pytest.fixture(autouse=True)
-def rivals() -> None:
-    for module in RIVALS.values():
-        pytest.importorskip(module, reason="the extra `peers` is not installed")
 
 
 def test_all_sides_decide_every_request_and_admit_it(redis_server: Redis) -> None:
