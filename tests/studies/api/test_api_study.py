@@ -17,7 +17,7 @@ from perflab.measure.claims import load_claims
 from perflab.ratelimit import DEFAULT_POLICIES
 from perflab.services import Services
 from perflab.studies.api.caller import Caller
-from perflab.studies.api.contrasts import CACHED, FRESH, Contrast, measure_contrast
+from perflab.studies.api.contrasts import CACHED, FRESH, MORE_CALLS, Contrast, measure_contrast
 from perflab.studies.api.cores import confined, listening
 from perflab.studies.api.opened import Api, open_api
 from perflab.studies.api.parts import (
@@ -115,7 +115,8 @@ def test_a_batch_holds_the_answers_of_the_single_requests(api: Api) -> None:
 
 def test_everything_has_its_share_of_first_visits_which_no_cache_had_seen(api: Api) -> None:
     found = measure_contrast(everything(), api.served, api.people, SIZES_HERE, 1)
-    draws = SIZES_HERE.rounds * SIZES_HERE.calls * len(found.samples.operations)
+    calls = SIZES_HERE.calls * MORE_CALLS
+    draws = SIZES_HERE.rounds * calls * len(found.samples.operations)
     first = found.samples.select(selectivities=[FRESH])
     assert len(first) == 3 * int(draws * FIRST_VISITS)
     assert set(SERVERS[NOTHING]) == {"cache", "compression", "limiter", "pool"}

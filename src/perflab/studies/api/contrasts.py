@@ -19,7 +19,7 @@ from perflab.profiles import ApiSizes
 from perflab.progress import Step
 from perflab.studies.api.caller import Caller
 from perflab.studies.api.ceiling import Served
-from perflab.studies.api.parts import FIRST_VISITS, Part, Side
+from perflab.studies.api.parts import FIRST_VISITS, SERVERS, Part, Side
 from perflab.studies.api.site import Person, StudyError
 from perflab.studies.frames import comparison_row
 
@@ -27,6 +27,8 @@ CACHED: Final = "in the cache"
 FRESH: Final = "first visit"
 LEAST_KNOWN: Final = 24
 """People whose answers are in the caches from the start."""
+MORE_CALLS: Final = 2
+"""As many where some are first visits, of which nearly every round shall have one."""
 VISITS_EACH: Final = 2
 """How often one of them is asked about the same at most, give or take: the dashboard's quota is ten
 a minute."""
@@ -90,7 +92,7 @@ def measure_contrast(
             control=_arm("after again", callers, part.after, "after"),
             operations=_operations(part, known, fresh),
             rounds=sizes.rounds,
-            calls=sizes.calls,
+            calls=sizes.calls * (MORE_CALLS if part.first_visits else 1),
             warmup=0,  # all is warm, and a first visit is none any more after a warm-up
             seed=seed,
         ).run(step)
@@ -112,11 +114,12 @@ def _operations(part: Part, known: Sequence[Person], fresh: Iterator[Person]) ->
 
 
 def _warm(part: Part, callers: Mapping[str, Caller], known: Sequence[Person]) -> None:
-    """Everybody's answers into the caches of both sides that have one; connections opened."""
+    """Everybody's answers into the caches of the servers that have one; connections opened."""
     for name, caller in callers.items():
         side = part.before if name == "before" else part.after
+        asked = known[:1] if "cache" in SERVERS[side.server] else known
         for make in side.makes.values():
-            for person in known[: 1 if name == "before" else None]:
+            for person in asked:
                 for request in make(person):
                     _checked(caller, request.render(_ANY), side.good)
 

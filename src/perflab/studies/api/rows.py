@@ -24,8 +24,6 @@ MOST_RPS: Final = 8_000.0
 """Above this a generator within the notebook's own process may be the limit."""
 LEAST_SHARE: Final = 0.25
 """Of the promised rate: below this the search does not go."""
-MORE_PROBES: Final = 1
-"""For the rate at which p95 keeps the promise, after the search for the average's."""
 _WARM_UP_RPS: Final = 40.0
 _WARM_UP_S: Final = 0.25
 _STREAM: Final = 11
@@ -67,7 +65,7 @@ class Row:
 
     @property
     def by_p95(self) -> Bracket[Load]:
-        """The same of the 95th percentile."""
+        """The same of the 95th percentile, as far as the search for the average's tells."""
         return bracket(self.searched, self.p95_holds)
 
     @property
@@ -153,18 +151,16 @@ def measure_rows(
             loads=tuple(loads[traffic]),
             probes=(),
         )
-        for holds, probes in ((row.mean_holds, sizes.probes), (row.p95_holds, MORE_PROBES)):
-            found = search(
-                probe,
-                holds,
-                first=rate,
-                most=MOST_RPS,
-                least=LEAST_SHARE * rate,
-                probes=probes,
-                known=row.searched,
-            )
-            row = replace(row, probes=found[1:])
-        rows.append(row)
+        found = search(
+            probe,
+            row.mean_holds,
+            first=rate,
+            most=MOST_RPS,
+            least=LEAST_SHARE * rate,
+            probes=sizes.probes,
+            known=row.searched,
+        )
+        rows.append(replace(row, probes=found[1:]))
     return tuple(rows)
 
 
