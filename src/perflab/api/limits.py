@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 from perflab.api.authentication import session_of
 from perflab.api.settings import ApiSettings
 from perflab.asgi import Scope
-from perflab.ratelimit import Charge, Subject, TrustedProxies, by_path, client_address
+from perflab.ratelimit import Subject, TrustedProxies, by_path, client_address
 from perflab.ratelimit.middleware import Charges
 
 RULES: Final[dict[str, str | tuple[str, ...]]] = {
@@ -25,6 +24,8 @@ RULES: Final[dict[str, str | tuple[str, ...]]] = {
 }
 """The policies of each path and what lies below it."""
 
+_LOGINS: Final = "/auth/"
+
 
 def charges(settings: ApiSettings) -> Charges:
     """Charges to the user of a session, else to the client's address.
@@ -35,12 +36,8 @@ def charges(settings: ApiSettings) -> Charges:
 
     def who(scope: Scope) -> Subject:
         session = session_of(scope)
-        return address(scope) if session is None else Subject.user(session.user_id)
+        if session is None or f"{scope['path']}/".startswith(_LOGINS):
+            return address(scope)
+        return Subject.user(session.user_id)
 
-    logins = by_path({"/auth": RULES["/auth"]}, address)
-    others = by_path({path: rule for path, rule in RULES.items() if path != "/auth"}, who)
-
-    def charged(scope: Scope) -> Sequence[Charge]:
-        return logins(scope) or others(scope)
-
-    return charged
+    return by_path(RULES, who)
