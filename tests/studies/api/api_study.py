@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, LiteralString
+from typing import Any
 
 import msgspec
 import numpy as np
-import psycopg
-from psycopg import sql
 
 from perflab.load import OUTCOMES, LoadSamples
 from perflab.profiles import ApiSizes, load_profiles
-from perflab.schema.population import Population
-from perflab.schema.seed import create_schema, finish, load
-from perflab.services import Services
 from perflab.studies.api.ceiling import Reading
 from perflab.studies.api.loads import Load
+from small_lab import USERS as USERS
+from small_lab import SmallLab as SmallLab
 
 PROFILES = Path(__file__).parents[2] / "fixtures" / "profiles.toml"
-USERS = 120
 
 
 def some_sizes(**changes: Any) -> ApiSizes:
@@ -61,37 +54,3 @@ def made_load(rate_rps: float, latency_s: Any, *, status: Any = 200, late_s: flo
     """A load in which only 200 is a good answer."""
     read = reading(latency_s, status=status, late_s=late_s)
     return Load(rate_rps, read, read.samples.status == 200)
-
-
-class SmallLab:
-    """A lab with a small database of its own, as far as the API study needs one."""
-
-    def __init__(self, services: Services) -> None:
-        self.services = services
-        self.closing = ExitStack()
-
-    @property
-    def datasets(self) -> Any:
-        """Itself: it has just the one database."""
-        return self
-
-    def clone(self, label: str) -> str:
-        """A freshly loaded database; returns its conninfo."""
-        postgres = self.services.postgres
-        name = f"test_{label}_{secrets.token_hex(4)}"
-        self._execute("CREATE DATABASE {}", name)
-        self.closing.callback(self._execute, "DROP DATABASE {} WITH (FORCE)", name)
-        conninfo = postgres.conninfo(name)
-        with psycopg.connect(conninfo, autocommit=True) as conn:
-            create_schema(conn)
-            load(conn, Population(users=USERS, seed=7))
-            finish(conn, checkpoint=False)
-        return conninfo
-
-    def at_close(self, callback: Callable[[], object]) -> None:
-        """Call something when the lab closes."""
-        self.closing.callback(callback)
-
-    def _execute(self, statement: LiteralString, name: str) -> None:
-        with psycopg.connect(self.services.postgres.conninfo(), autocommit=True) as conn:
-            conn.execute(sql.SQL(statement).format(sql.Identifier(name)))

@@ -1,0 +1,324 @@
+"""Rungs, steps, predictions and crowds: what counts, what is left out, and what is never said."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from capacity_study import FOUND, LOADS, ladder_of, load_of, reading, rung
+
+from perflab.capacity.queues import EVERYBODY, People, Station
+from perflab.capacity.recommend import Shares
+from perflab.capacity.scalability import NotFitted, Parameters, Scalability
+from perflab.load import LoadSamples
+from perflab.measure.claims import load_claims
+from perflab.measure.results import Origin
+from perflab.measure.statistics import Interval, NotEstimable
+from perflab.studies.api.ceiling import Reading
+from perflab.studies.capacity.attribution import Attribution, read_counts
+from perflab.studies.capacity.crowds import Crowd, Crowds, crowds_frame
+from perflab.studies.capacity.held_back import Predicted, held_back_frame, twice_the_knee
+from perflab.studies.capacity.ladder import Ladder, Rung, fit_rungs
+from perflab.studies.capacity.model import calibrate, most_users, p95_ms
+from perflab.studies.capacity.steps import OpenStep, core_rps, limit_of
+from perflab.studies.capacity.verdicts import judge, rows_frame
+from perflab.studies.capacity.views.loads import (
+    crowds_table,
+    held_back_table,
+    ladder_plot,
+    ladder_table,
+    law_table,
+    steps_table,
+)
+
+CURVE = Parameters(100.0, 0.05, 0.002)
+PEOPLE = People(daily_users=240_000)
+ORIGIN = Origin(
+    notebook="07_capacity",
+    run_id="run",
+    profile="smoke",
+    seed=1,
+    environment_id="here",
+    rung="embedded",
+    server_version="PostgreSQL 18",
+)
+
+
+def ladder(**changed: float) -> Ladder:
+    """A ladder on the curve; ``n4=50`` adds a repetition of 50/s at four users."""
+    rungs = [rung(n, float(CURVE.at(n))) for n in LOADS for _ in range(3)]
+    rungs += [rung(int(name[1:]), rps) for name, rps in changed.items()]
+    return Ladder(tuple(rungs), fit_rungs(rungs, 1))
+
+
+# --- closed loads ---
+
+
+def test_one_repetition_in_which_the_machine_was_elsewhere_changes_nothing() -> None:
+    fitted = ladder(n16=3.0).fitted
+    assert isinstance(fitted, Scalability)
+    assert fitted.fitted.sigma == pytest.approx(0.05, rel=1e-3)
+
+
+def test_a_rung_that_the_generator_spoilt_is_left_out() -> None:
+    good = [rung(n, float(CURVE.at(n))) for n in LOADS]
+    late = [rung(16, 5000.0, late_s=0.5) for _ in range(3)]
+    assert late[0].reading.void
+    fitted = fit_rungs([*good, *late], 1)
+    assert isinstance(fitted, Scalability)
+    assert fitted.fitted.sigma == pytest.approx(0.05, rel=1e-3)
+    assert isinstance(fit_rungs(late, 1), NotFitted)
+
+
+def test_only_good_answers_count_into_throughput() -> None:
+    read = reading(np.full(100, 0.001), seconds=1.0)
+    good = np.arange(100) % 4 != 0
+    assert Rung(1, read, good, FOUND).rps == pytest.approx(0.75 * read.rps)
+    assert Rung(1, read, good, FOUND).others == 25
+
+
+def test_tables_show_the_law_or_why_there_is_none() -> None:
+    shown = law_table(ladder())
+    assert "7.398" in repr(shown)  # the knee: the peak over γ
+    assert len(ladder_table(ladder()).shown) == len(LOADS)
+    (axes,) = ladder_plot(ladder()).axes  # type: ignore[union-attr]  # a figure
+    assert "knee at" in axes.get_title(loc="left")
+    few = Ladder((rung(1, 100.0), rung(2, 190.0)), NotFitted("2 different loads; a curve needs 6"))
+    assert "needs 6" in str(law_table(few))
+
+
+# --- attribution ---
+
+
+def test_counters_are_read_off_the_metrics_and_policies_are_added_up() -> None:
+    text = "\n".join(
+        [
+            "# TYPE perflab_cache_hits counter",
+            'perflab_cache_hits_total{policy="a",tier="memory"} 5.0',
+            'perflab_cache_hits_total{policy="b",tier="memory"} 1.0',
+            'perflab_cache_hits_total{policy="a",tier="redis"} 2.0',
+            'perflab_cache_hits_total{policy="a",tier="loader"} 4.0',
+            'perflab_cache_hits_total{policy="a",tier="edge"} 100.0',
+            "# TYPE perflab_pool_requests counter",
+            "perflab_pool_requests_total 10.0",
+            "# TYPE perflab_pool_queued counter",
+            "perflab_pool_queued_total 3.0",
+            "# TYPE perflab_pool_wait_seconds counter",
+            "perflab_pool_wait_seconds_total 0.6",
+            "# EOF",
+        ]
+    )
+    counts = read_counts(text)
+    assert (counts.hits, counts.lookups) == (8.0, 12.0)
+    found = Attribution(Shares(0, 0, 0), 0.0, counts - read_counts(""), "")
+    assert found.hit_ratio == pytest.approx(8 / 12)
+    assert found.waited == pytest.approx(0.3)
+    assert found.pooled(4).wait_ms == pytest.approx(200)
+
+
+@pytest.mark.parametrize(
+    ("shares", "queued", "void", "said"),
+    [
+        (Shares(0.5, 0.1, 0.1), 0, "", "nothing yet"),
+        (Shares(0.7, 0.2, 0.05), 0, "", "the core, mostly the server (74%)"),
+        (Shares(0.2, 0.7, 0.05), 0, "", "the core, mostly PostgreSQL (74%)"),
+        (Shares(0.5, 0.1, 0.1), 20, "", "the pool"),
+        (Shares(0.7, 0.2, 0.05), 20, "", "the core, mostly the server (74%) and the pool"),
+        (Shares(0.7, 0.2, 0.05), 20, "late", "the generator"),
+    ],
+)
+def test_what_holds_a_load_up_is_named(shares: Shares, queued: float, void: str, said: str) -> None:
+    counts = replace(FOUND.counts, queued=queued)
+    assert Attribution(shares, 0.3, counts, void).bottleneck == said
+
+
+# --- open loads ---
+
+
+def step(rate: float, ms: float, **facts: float) -> OpenStep:
+    latency = np.full(400, ms / 1e3)
+    if facts.pop("outran", 0):
+        latency = np.linspace(0.001, 1.0, 400)
+    return OpenStep(load_of(rate, latency, **facts), FOUND, 150.0)  # type: ignore[arg-type]
+
+
+def test_the_limit_lies_between_the_last_step_that_held_and_the_first_that_did_not() -> None:
+    steps = [step(100, 20), step(200, 140), step(300, 151), step(400, 100)]
+    assert [one.holds for one in steps] == [True, True, False, True]
+    assert core_rps(steps) == Interval(200, 200, 300), "what held above a failure does not count"
+
+
+def test_an_unstable_step_never_holds_and_a_void_one_says_nothing() -> None:
+    unstable = step(300, 0, outran=1)
+    assert not unstable.holds
+    assert unstable.finding == "unstable: requests outran the server"
+    void = step(200, 20, late_s=0.2)
+    assert void.finding == "void: the generator was the limit"
+    found = limit_of([step(100, 20), void])
+    assert found.lower == 100
+    assert core_rps([step(100, 20), void]) == Interval(100, 100, 100)
+    assert isinstance(core_rps([void]), NotEstimable)
+
+
+def test_lost_requests_break_the_promise_however_fast_the_others_were() -> None:
+    load = load_of(100, np.full(400, 0.01))
+    lost = load.good.copy()
+    lost[:2] = False
+    assert OpenStep(load, FOUND, 150.0).holds
+    assert not OpenStep(replace(load, good=lost), FOUND, 150.0).holds
+
+
+def test_the_table_says_what_was_kept() -> None:
+    table = steps_table([step(100, 20), step(200, 160)])
+    assert table.title == "Open loads: p95 kept at 100/s and not at 200/s"
+    assert "at no step" in steps_table([step(100, 160)]).title
+
+
+# --- the model ---
+
+
+@pytest.mark.parametrize("slots", [1, EVERYBODY])
+def test_a_known_station_is_recognised_and_loads_it_was_not_made_from_are_predicted(
+    slots: int,
+) -> None:
+    """Three kinds of work; twice the peak's users and 80 % of the peak are not in the ladder."""
+    work = np.array([0.5, 1.0, 4.0])
+    rates = tuple(float(CURVE.at(n)) for n in range(1, 33))
+    station = Station(rates, work, slots)
+    model = calibrate(ladder_of(station), 20.0, 3)
+    assert not isinstance(model, NotFitted)
+    assert model.station.slots == slots
+    for run, truth in (
+        (model.closed(24, 0.0), replace(model, station=station, seed=4).closed(24, 0.0)),
+        (model.open(400.0), replace(model, station=station, seed=4).open(400.0)),
+    ):
+        predicted, known = p95_ms(run), p95_ms(truth)
+        assert isinstance(predicted, Interval)
+        assert isinstance(known, Interval)
+        assert predicted.estimate == pytest.approx(known.estimate, rel=0.25)
+
+
+def test_without_one_user_alone_there_is_no_model() -> None:
+    without = Ladder((rung(2, 100.0), rung(4, 150.0)), NotFitted(""))
+    assert calibrate(without, 1.0, 1) == NotFitted("there are no service times of one user alone")
+    spoilt = Ladder((rung(1, 100.0), rung(4, 150.0, late_s=0.3)), NotFitted(""))
+    assert isinstance(calibrate(spoilt, 1.0, 1), NotFitted)
+
+
+def test_the_most_users_are_about_what_the_peak_serves_in_a_cycle() -> None:
+    """500/s and pauses of 2 s: N = X·(Z + R) lies between 1,000 and 1,075."""
+    model = calibrate(ladder_of(Station((100.0, 300.0, 500.0), np.array([1.0]))), 4.0, 1)
+    assert not isinstance(model, NotFitted)
+    most = most_users(model, 2.0, 150.0, probes=8)
+    assert 900 <= most <= 1_100
+    assert most_users(model, 2.0, 0.001) == 0
+
+
+def test_the_held_back_users_are_twice_the_knee_and_on_no_rung() -> None:
+    assert twice_the_knee(ladder()) == round(2 * CURVE.knee_users)
+    without = replace(ladder(), fitted=NotFitted("flat"))
+    assert twice_the_knee(without) == 2 * without.peak[0] + (2 * without.peak[0] in LOADS)
+
+
+@pytest.mark.parametrize(
+    ("figure", "predicted", "void", "finding"),
+    [
+        ("throughput", 109.0, "", "within"),
+        ("throughput", 111.0, "", "off"),
+        ("throughput", 89.0, "", "off"),
+        ("p95", 124.0, "", "within"),
+        ("p95", 74.0, "", "off"),
+        ("p95", 100.0, "late", "void: the generator was the limit"),
+        ("p95", float("nan"), "", "cannot tell"),
+    ],
+)
+def test_a_prediction_is_within_its_bound_or_off(
+    figure: str, predicted: float, void: str, finding: str
+) -> None:
+    one = Predicted("a load", figure, predicted, 100.0, 90.0, 110.0, void)
+    assert one.finding == finding
+    assert len(held_back_frame([one])) == 1
+
+
+# --- users who pause ---
+
+
+def crowd(users: int, ms: float, *, late_s: float = 0.0) -> Crowd:
+    return Crowd(users, rung(users, users / 10, ms / 1e3, late_s=late_s), 150.0)
+
+
+def crowds(*measured: Crowd, core_users: int | NotFitted = 8_000) -> Crowds:
+    return Crowds(measured, PEOPLE, 150.0, core_users, {10_000: Interval(400.0, 300.0, 500.0)})
+
+
+def test_users_that_held_are_no_verdict_on_more_than_were_there() -> None:
+    found = crowds(crowd(1_000, 20), crowd(3_000, 90))
+    assert found.held == 3_000
+    estimate = found.users(10_000)
+    assert isinstance(estimate, NotEstimable)
+    assert "measured: 3,000 users held; extrapolated: 8,000 users on one core" in estimate.reason
+    (result, extrapolated) = judge(load_claims(), found, ORIGIN)
+    assert result.verdict is not None
+    assert result.verdict.word == "cannot tell"
+    assert extrapolated.claim is None
+    assert extrapolated.warnings == ("simulated, not measured",)
+
+
+def test_ten_thousand_that_were_there_meet_the_promise() -> None:
+    (result, _) = judge(load_claims(), crowds(crowd(10_000, 120)), ORIGIN)
+    assert result.verdict is not None
+    assert result.verdict.word == "met"
+
+
+def test_users_that_lost_their_p95_below_the_promise_miss_it() -> None:
+    found = crowds(crowd(1_000, 20), crowd(3_000, 200))
+    assert found.users(10_000) == Interval(1_000, 1_000, 3_000)
+    (result, _) = judge(load_claims(), found, ORIGIN)
+    assert result.verdict is not None
+    assert result.verdict.word == "missed"
+
+
+def test_what_the_generator_spoilt_is_void_and_counts_as_held_by_nobody() -> None:
+    found = crowds(crowd(1_000, 20, late_s=0.3), core_users=NotFitted("no model"))
+    assert found.held == 0
+    (result,) = judge(load_claims(), found, ORIGIN)
+    assert result.verdict is not None
+    assert result.verdict.word == "void"
+
+
+def test_the_plans_rows_keep_measured_and_extrapolated_apart() -> None:
+    found = crowds(crowd(1_000, 20))
+    frame = rows_frame(load_claims(), found, ladder(), Interval(400.0, 400.0, 500.0))
+    users, rps = frame.to_dict("records")
+    assert users["measured"] == "1,000 users on one core"
+    assert users["extrapolated"] == "8,000 users on one core; 2 core(s) for 10,000"
+    assert "p95 kept up to: 400/s" in rps["measured"]
+    assert rps["extrapolated"] == "3 core(s) for 1,000/s with p95 kept"
+    none = rows_frame(
+        load_claims(), crowds(core_users=NotFitted("why")), ladder(), NotEstimable("x")
+    )
+    assert list(none["extrapolated"]) == [
+        "not possible: why",
+        "not possible: p95 was kept at no rate",
+    ]
+
+
+def test_the_table_of_users_says_of_each_row_how_it_came_about() -> None:
+    frame = crowds_frame(crowds(crowd(1_000, 20)))
+    assert list(frame["how"]) == ["measured", "extrapolated", "extrapolated"]
+    assert list(frame["holds"]) == ["yes", "yes, simulated", "no, simulated"]
+    assert len(crowds_table(crowds(crowd(1_000, 20))).shown) == 3
+
+
+def test_a_reading_without_requests_breaks_nothing() -> None:
+    empty = reading(np.empty(0), seconds=1.0)
+    assert isinstance(empty, Reading)
+    assert isinstance(empty.samples, LoadSamples)
+    one = Rung(1, empty, np.empty(0, bool), FOUND)
+    assert one.rps == 0.0
+    assert np.isnan(one.quantile_ms(0.95))
+
+
+def test_predictions_that_were_not_made_show_why() -> None:
+    assert "no model" in str(held_back_table((), NotFitted("no model")))

@@ -1,0 +1,70 @@
+"""The capacity study on real servers: every load is answered, and the counters are the server's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from capacity_study import some_sizes
+
+from perflab.capacity.queues import People
+from perflab.capacity.scalability import NotFitted
+from perflab.schema.indexes import CATALOGUE
+from perflab.services import Services
+from perflab.studies.api.parts import FULL, NO_CACHE
+from perflab.studies.capacity.crowds import gather
+from perflab.studies.capacity.ladder import climb, put_closed
+from perflab.studies.capacity.opened import NEITHER, Stack, open_stack, turn_takers
+from perflab.studies.capacity.steps import climb_open
+from small_lab import SmallLab
+
+SIZES = some_sizes(identities=30, loads=[1, 4], load_s=0.15, step_s=0.15, people=[20])
+ANSWERED = 5
+
+
+@pytest.fixture(scope="module")
+def stack(services: Services) -> Iterator[Stack]:
+    lab = SmallLab(services)
+    with lab.closing:
+        yield open_stack(lab, SIZES)
+
+
+def test_everybody_comes_to_send_every_kind_of_request(stack: Stack) -> None:
+    assert stack.people == 29, "30 would give each user one kind for ever"
+    assert [len(turn_takers(stack.site.people[:n])) for n in (1, 10, 12, 15)] == [1, 9, 11, 13]
+
+
+def test_the_arms_differ_by_cache_and_indexes_and_answer_alike(stack: Stack) -> None:
+    rungs = {name: put_closed(arm, 4, 0.15) for name, arm in stack.arms.items()}
+    assert [rung.others for rung in rungs.values()] == [0, 0, 0]
+    assert all(len(rung.good) > ANSWERED for rung in rungs.values())
+    assert rungs[FULL].found.hit_ratio > 0.3
+    assert not rungs[NO_CACHE].found.counts.hits
+    assert not rungs[NEITHER].found.counts.hits
+    assert rungs[NO_CACHE].found.counts.checkouts > rungs[FULL].found.counts.checkouts / 4
+    with psycopg.connect(stack.site.conninfo) as conn:
+        built = conn.execute("SELECT indexname FROM pg_indexes WHERE schemaname = 'public'")
+        names = {row[0] for row in built.fetchall()}
+    assert {index.name for index in CATALOGUE} <= names
+
+
+def test_closed_and_open_loads_are_put_on_and_attributed(stack: Stack) -> None:
+    ladder = climb(stack.full, SIZES, 1)
+    assert ladder.users == (1, 4)
+    assert isinstance(ladder.fitted, NotFitted)
+    assert ladder.peak[1] > 0
+    steps = climb_open(stack.full, 100.0, 5_000.0, 0.15, 1)
+    assert steps[0].rate_rps == 50.0
+    assert [step.rate_rps for step in steps] == sorted(step.rate_rps for step in steps)
+    assert all(step.found.counts.lookups > 0 for step in steps)
+
+
+def test_users_who_pause_make_the_requests_that_littles_law_says(stack: Stack) -> None:
+    people = People(daily_users=100, think_s=0.2)
+    found = gather(stack.full, people, 5_000.0, NotFitted("no model"), SIZES)
+    (crowd,) = found.measured
+    assert crowd.users == 20
+    expected = 20 / 0.2 * SIZES.people_s
+    assert 0.4 * expected <= len(crowd.rung.good) <= 1.1 * expected
+    assert isinstance(found.cores, NotFitted)
