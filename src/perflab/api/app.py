@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from typing import Final
 
 from starlette.middleware import Middleware
@@ -18,7 +19,7 @@ from perflab.api.cursors import Cursors
 from perflab.api.dashboard import Analytics
 from perflab.api.entries import Entries
 from perflab.api.habits import Habits
-from perflab.api.limits import charges
+from perflab.api.limits import charges, policies_of
 from perflab.api.notes import Notes
 from perflab.api.openapi import Documentation
 from perflab.api.operations import Operations
@@ -110,12 +111,8 @@ def create_app(settings: ApiSettings, *, clock: Clock, beyond: Sequence[Purger] 
         Operations(parts, registry),
     )
     charged = charges(settings)
-
-    def policies(path: str) -> list[str]:
-        return [one.policy for one in charged({"type": "http", "path": path, "headers": []})]
-
     resources = [one for room in rooms for one in room.routes()]
-    described = Documentation(resources, policies)
+    described = Documentation(resources, partial(policies_of, charged))
     limits = Middleware(RateLimitMiddleware, limiter=parts.limiter, charges=charged)
     # no Starlette around it, which would add two layers, both for errors
     app = Paths(

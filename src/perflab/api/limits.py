@@ -41,3 +41,8 @@ def charges(settings: ApiSettings) -> Charges:
         return Subject.user(session.user_id)
 
     return by_path(RULES, who)
+
+
+def policies_of(charges: Charges, path: str) -> list[str]:
+    """The policies that a request for a path is charged to, whoever asks."""
+    return [one.policy for one in charges({"type": "http", "path": path, "headers": []})]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -64,19 +65,19 @@ class Documentation:
 def describe(resources: Sequence[Resource], charged: Charged) -> Document:
     """The description of these resources."""
     schemas = _Schemas(resources)
-    paths = {
-        one.path: {
+    paths = {}
+    for one in resources:
+        policies = charged(one.path)
+        paths[one.path] = {
             "parameters": [
                 {"name": name, "in": "path", "required": True, "schema": schemas[type_]}
                 for name, type_ in one.parameters.items()
             ],
             **{
-                method.lower(): _operation(one, method, operation, schemas, charged(one.path))
+                method.lower(): _Described(one, method, operation, policies, schemas).document()
                 for method, operation in one.operations.items()
             },
         }
-        for one in resources
-    }
     return {
         "openapi": "3.1.0",
         "info": {
@@ -117,112 +118,101 @@ class _Schemas:
         return self._found[type_]
 
 
-def _operation(
-    one: Resource,
-    method: str,
-    operation: Operation[Any],
-    schemas: _Schemas,
-    policies: Sequence[str],
-) -> Document:
-    text = inspect.getdoc(operation.handler) or ""
-    summary, _, description = text.partition("\n\n")
-    name = re.sub(r"\W+", "_", f"{method.lower()}{one.path}").strip("_")
-    found: Document = {
-        "operationId": name,
-        "tags": [one.path.split("/")[1].partition(".")[0]],
-        "summary": " ".join(summary.split()),
-        "responses": {
-            str(status): _response(status, operation, schemas, policies)
-            for status in sorted(statuses(one, method, operation, policies))
-        },
-    }
-    if description:
-        found["description"] = " ".join(description.split())
-    if not operation.anybody:
-        found["security"] = [{"session": []}]
-    if operation.repeatable:
-        key = {"type": "string", "pattern": r"^[\x21-\x7e]{1,255}$"}
-        found["parameters"] = [{"name": IDEMPOTENCY_KEY, "in": "header", "schema": key}]
-    if isinstance(operation.takes, Query):
-        found["parameters"] = _parameters(operation.takes.shown)
-    elif operation.takes is not None:
-        content = {"application/json": {"schema": schemas[operation.takes.shown]}}
-        found["requestBody"] = {"required": True, "content": content}
-    return found
+@dataclass(frozen=True)
+class _Described:
+    """One operation, and what is known around it."""
 
+    resource: Resource
+    method: str
+    operation: Operation[Any]
+    policies: Sequence[str]
+    """That it is charged to."""
+    schemas: _Schemas
 
-def statuses(
-    one: Resource, method: str, operation: Operation[Any], policies: Sequence[str]
-) -> frozenset[int]:
-    """Every status that an operation may be answered with, but for what a defect would be."""
-    found = {*operation.answers, *operation.problems}
-    if not operation.anybody:
-        found.add(401)
-    if operation.takes is not None:
-        found.update(operation.takes.problems)
-    if operation.repeatable:
-        found.update((400, 422))
-    if one.parameters:
-        found.add(404)
-    if method == "GET":
-        found.update(_NEGOTIATED)
-    if policies:
-        found.add(429)
-    # whoever asks with a token may have to wait for PostgreSQL to know them
-    found.add(503)
-    return frozenset(found)
+    def document(self) -> Document:
+        """What the description says of it."""
+        path, operation = self.resource.path, self.operation
+        summary, _, description = (inspect.getdoc(operation.handler) or "").partition("\n\n")
+        found: Document = {
+            "operationId": re.sub(r"\W+", "_", f"{self.method.lower()}{path}").strip("_"),
+            "tags": [path.split("/")[1].partition(".")[0]],
+            "summary": " ".join(summary.split()),
+            "responses": {str(status): self._response(status) for status in self._statuses()},
+        }
+        if description:
+            found["description"] = " ".join(description.split())
+        if not operation.anybody:
+            found["security"] = [{"session": []}]
+        if operation.repeatable:
+            key = {"type": "string", "pattern": r"^[\x21-\x7e]{1,255}$"}
+            found["parameters"] = [{"name": IDEMPOTENCY_KEY, "in": "header", "schema": key}]
+        if isinstance(operation.takes, Query):
+            found["parameters"] = _parameters(operation.takes.shown)
+        elif operation.takes is not None:
+            content = {"application/json": {"schema": self.schemas[operation.takes.shown]}}
+            found["requestBody"] = {"required": True, "content": content}
+        return found
 
+    def _statuses(self) -> list[int]:
+        """Every status that it may be answered with, but for what a defect would be."""
+        operation = self.operation
+        found = {*operation.answers, *operation.problems}
+        if not operation.anybody:
+            found.add(401)
+        if operation.takes is not None:
+            found.update(operation.takes.problems)
+        if operation.repeatable:
+            found.update((400, 422))
+        if self.resource.parameters:
+            found.add(404)
+        if self.method == "GET":
+            found.update(_NEGOTIATED)
+        if self.policies:
+            found.add(429)
+        # whoever asks with a token may have to wait for PostgreSQL to know them
+        found.add(503)
+        return sorted(found)
 
-def _response(
-    status: int, operation: Operation[Any], schemas: _Schemas, policies: Sequence[str]
-) -> Document:
-    """A response of an operation; what is the same for many is described once."""
-    if status in operation.answers:
-        return _described(status, operation, schemas, policies)
-    name = HTTPStatus(status).name + ("" if policies else "_FREE")
-    if name not in schemas.responses:
-        schemas.responses[name] = _described(status, operation, schemas, policies)
-    return {"$ref": f"#/components/responses/{name}"}
+    def _response(self, status: int) -> Document:
+        """One response; what is the same for many operations is described once."""
+        if status in self.operation.answers:
+            return self._own_response(status)
+        name = HTTPStatus(status).name + ("" if self.policies else "_FREE")
+        if name not in self.schemas.responses:
+            self.schemas.responses[name] = self._own_response(status)
+        return {"$ref": f"#/components/responses/{name}"}
 
+    def _own_response(self, status: int) -> Document:
+        found: Document = {"description": HTTPStatus(status).phrase}
+        headers = ["RateLimit", "RateLimit-Policy"] if self.policies else []
+        if status in _SAID_BY:
+            headers.append(_SAID_BY[status])
+        if status == 201 and self.operation.repeatable:
+            headers += ["Idempotency-Replayed", "Location"]
+        if status == 304 or (status == 200 and self.method == "GET"):
+            headers.append("ETag")
+        if headers:
+            found["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in headers}
+        content = self._content(status)
+        if content:
+            found["content"] = content
+        return found
 
-def _described(
-    status: int, operation: Operation[Any], schemas: _Schemas, policies: Sequence[str]
-) -> Document:
-    found: Document = {"description": HTTPStatus(status).phrase}
-    headers = [*(["RateLimit", "RateLimit-Policy"] if policies else [])]
-    if status in _SAID_BY:
-        headers.append(_SAID_BY[status])
-    if status == 201 and operation.repeatable:
-        headers += ["Idempotency-Replayed", "Location"]
-    if status == 304:
-        headers.append("ETag")
-    if headers:
-        found["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in headers}
-    content = _content(status, operation, schemas, policies)
-    if content:
-        found["content"] = content
-    return found
-
-
-def _content(
-    status: int, operation: Operation[Any], schemas: _Schemas, policies: Sequence[str]
-) -> Document:
-    found: Document = {}
-    if status in operation.answers:
-        answer = operation.answers[status]
+    def _content(self, status: int) -> Document:
+        found: Document = {}
+        answer = self.operation.answers.get(status)
         if answer is str:
-            found["text/plain"] = found["application/openmetrics-text"] = {"schema": schemas[str]}
+            found["text/plain"] = {"schema": self.schemas[str]}
+            found["application/openmetrics-text"] = {"schema": self.schemas[str]}
         elif answer is not None:
-            found["application/json"] = {"schema": schemas[answer]}
-    if status >= 400:
-        problems = []
-        if status != 429:
-            problems.append(schemas[ProblemBody])
-        if policies and status in (429, 503):
-            problems.append(schemas[QuotaProblem])
-        schema = problems[0] if len(problems) == 1 else {"anyOf": problems}
-        found[PROBLEM_JSON] = {"schema": schema}
-    return found
+            found["application/json"] = {"schema": self.schemas[answer]}
+        if status >= 400:
+            problems = [] if status == 429 else [self.schemas[ProblemBody]]
+            if self.policies and status in (429, 503):
+                problems.append(self.schemas[QuotaProblem])
+            schema = problems[0] if len(problems) == 1 else {"anyOf": problems}
+            found[PROBLEM_JSON] = {"schema": schema}
+        return found
 
 
 def _parameters(query: Any) -> list[Document]:
