@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 
 import msgspec
@@ -80,6 +81,7 @@ def take_snapshot(conn: psycopg.Connection, *, plans: int = 20, timeout_s: float
     extension is not installed or not loaded.
     """
     with looking(conn, timeout_s):
+        _leave_out_own(conn)
         schema = _schema(conn)
         entries = _entries(conn, schema)
         evictions = _evictions(conn, schema)
@@ -126,6 +128,12 @@ def difference(before: Snapshot, after: Snapshot) -> Difference:
         total_ms=sum(seen.counters.total_ms for seen, _earlier in grown) + others_ms,
         evictions=max(0, after.evictions - before.evictions),
     )
+
+
+def _leave_out_own(conn: psycopg.Connection) -> None:
+    """Where the role may say so, what a snapshot asks itself is not counted."""
+    with suppress(psycopg.errors.InsufficientPrivilege), conn.transaction():
+        conn.execute("SET LOCAL pg_stat_statements.track = 'none'")
 
 
 def _schema(conn: psycopg.Connection) -> str:

@@ -1,7 +1,7 @@
 """The advisor study: what 02_index_advisor measures, in the order in which it shows it."""
 
 from perflab.studies.advisor.case import advise_case, make_case
-from perflab.studies.advisor.proving import against_catalogue, prove_case
+from perflab.studies.advisor.proving import against_catalogue, prove_case, results_of
 from perflab.studies.advisor.slow import build_and_watch, find_slow
 from perflab.studies.advisor.views.advice import (
     dropped_table,
@@ -29,6 +29,7 @@ __all__ = [
     "proof_table",
     "prove_case",
     "rejected_table",
+    "results_of",
     "rivalry_table",
     "rivals_plot",
     "slow_plot",

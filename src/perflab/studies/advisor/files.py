@@ -30,6 +30,9 @@ STATEMENT_S = 30.0
 class Measured:
     """What came of it."""
 
+    before: str
+    advised: str
+    """conninfos of the two copies."""
     advice: Advice
     unplanned: tuple[Unplanned, ...]
     untimed: tuple[Unplanned, ...]
@@ -65,7 +68,8 @@ def advise_and_prove(
     case = make_case(datasets, sizes, seed)
     if statements is None:
         advice = advise_case(case, limits, step)
-        return Measured(advice, (), (), _proof(case, advice, case.timed, sizes, seed, step, None))
+        proof = _proof(case, advice, case.timed, sizes, seed, step, None)
+        return Measured(case.before, case.advised, advice, (), (), proof)
     schemas = sorted({table.schema for table in case.catalog.tables})
     with guest_on((case.before, case.advised), schemas, STATEMENT_S) as (before, advised):
         with psycopg.connect(before, autocommit=True) as conn:
@@ -81,7 +85,7 @@ def advise_and_prove(
             if s.name not in {one.name for one in runnable}
         ]
         proof = _proof(mine, advice, runnable, sizes, seed, step, (before, advised))
-    return Measured(advice, unplanned, tuple(untimed), proof)
+    return Measured(case.before, case.advised, advice, unplanned, tuple(untimed), proof)
 
 
 def _proof(

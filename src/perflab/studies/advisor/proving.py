@@ -9,9 +9,12 @@ import numpy as np
 import psycopg
 
 from perflab.advisor.advice import Advice
+from perflab.advisor.catalog import read_catalog
+from perflab.advisor.existing import Idle, idle_indexes
 from perflab.advisor.proof import Proof, measure, prove
 from perflab.database.index_builder import BuildReport, build_indexes
 from perflab.measure.comparison import Comparison, compare
+from perflab.measure.results import Origin, Result, from_comparison
 from perflab.measure.samples import Samples
 from perflab.measure.statistics import Estimate, Interval, NotEstimable, mean_of_repetitions
 from perflab.profiles import AdvisorSizes
@@ -40,6 +43,8 @@ class Rivalry:
     """Numbers of indexes."""
     advised_bytes: int
     catalogued_bytes: int
+    idle: tuple[Idle, ...]
+    """Indexes of the catalogue that the workload just measured did not use, or that are doubled."""
 
 
 def prove_case(
@@ -78,6 +83,8 @@ def against_catalogue(
         conn.execute(f"VACUUM (ANALYZE) {tables}".encode())
     samples = measure(catalogued, case.advised, case.timed, sizes, seed, step)
     overall = compare(samples)
+    with psycopg.connect(catalogued, autocommit=True) as conn:
+        idle = idle_indexes(read_catalog(conn))
     return Rivalry(
         by_statement={one.name: compare(samples, operations=[one.name]) for one in case.timed},
         overall=overall,
@@ -87,6 +94,7 @@ def against_catalogue(
         catalogued=len(built.built),
         advised_bytes=sum(proved.built.size_bytes for proved in proof.kept),
         catalogued_bytes=sum(one.size_bytes for one in built.built),
+        idle=idle,
     )
 
 
@@ -130,3 +138,11 @@ def share_of_reduction(advised: Estimate, against: Estimate) -> Estimate:
 def _share(advised: float, against: float) -> float:
     catalogue = 1 - advised / against
     return 100 * (1 - advised) / catalogue if catalogue > 0 else math.nan
+
+
+def results_of(proof: Proof, rivalry: Rivalry, origin: Origin) -> list[Result]:
+    """The two figures of the whole workload: advice against none, and against the catalogue."""
+    return [
+        from_comparison(origin, compare(proof.samples), name="advisor.workload"),
+        from_comparison(origin, rivalry.overall, name="advisor.against_catalogue"),
+    ]

@@ -16,6 +16,7 @@ from perflab.progress import Step
 from perflab.report.not_run import NotRun
 from perflab.studies.advisor.case import Case
 
+EXTENSION = "pg_stat_statements"
 TIMES = 3
 """How often each statement runs between two snapshots."""
 
@@ -55,7 +56,7 @@ def build_and_watch(
 def _snapshot(conninfo: str) -> Snapshot | NotRun:
     with psycopg.connect(conninfo, autocommit=True) as conn:
         try:
-            conn.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
+            conn.execute(f"CREATE EXTENSION IF NOT EXISTS {EXTENSION}".encode())
             return take_snapshot(conn, plans=100)
         except (psycopg.Error, AdvisorError) as error:
             return NotRun("slow statements", str(error).splitlines()[0])
