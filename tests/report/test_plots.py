@@ -65,3 +65,14 @@ def test_every_plot_draws_and_names_its_axes(values: list[float]) -> None:
         file = io.BytesIO()
         figure.savefig(file)
         assert file.tell() > 1_000
+
+
+@pytest.mark.parametrize("count", [plots.MOST_TICKS, plots.MOST_TICKS + 1])
+def test_a_logarithmic_axis_names_the_measured_values_while_their_labels_fit(count: int) -> None:
+    measured = [float(7 + number) for number in range(count)]
+    frame = pd.DataFrame({"x": measured, "y": measured, "arm": "after"})
+    figure = plots.curves(
+        frame, x="x", y="y", hue="arm", title="T", x_label="rows", y_label="ms", log="x"
+    )
+    ticks = figure.axes[0].get_xticks().tolist()
+    assert (ticks == measured) == (count == plots.MOST_TICKS)

@@ -36,8 +36,8 @@ def parts_table(contrasts: Sequence[Contrast]) -> Table:
             Column("n", "calls an arm"),
         ],
         title="What each part is worth",
-        subtitle="Average latency of one client on a kept connection; bytes on the wire, heads"
-        " included. Below zero the part costs time.",
+        subtitle="Median latency of one client on a kept connection; average bytes on the wire,"
+        " heads included. Below zero the part costs time.",
     )
 
 
@@ -49,7 +49,7 @@ def parts_plot(contrasts: Sequence[Contrast]) -> Figure:
     return plots.before_after(
         frame,
         title=f"Most is gained by {best['part']}: {best['reduction']:.0f} %",
-        x="average latency (ms)",
+        x="median latency (ms)",
     )
 
 
