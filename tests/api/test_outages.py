@@ -8,11 +8,14 @@ import time
 import httpx
 import msgspec
 
+from commit_replies import losing_commit_replies
 from perflab.services import Redis
 from perflab.services.proxy import Proxy, postgres_proxy
 
 from .conftest import World
 from .support import execute, run, running, signed_in
+
+UNSEEN = "SELECT count(*) FROM tasks WHERE title = 'applied unseen'"
 
 
 async def until_ok(client: httpx.AsyncClient, path: str, headers: dict[str, str]) -> None:
@@ -101,3 +104,30 @@ def test_without_redis_everything_is_answered_and_logins_are_still_limited(
     address = redis_server.address
     with Proxy(address.host, address.port) as proxy:
         run(scenario(proxy))
+
+
+def test_a_write_that_was_applied_but_told_503_is_not_applied_again(world: World) -> None:
+    async def scenario() -> None:
+        async with losing_commit_replies(world.conninfo, times=0) as (proxy, through):
+            settings = msgspec.structs.replace(world.settings, postgres=through, deadline_s=1.0)
+            async with running(settings) as client:
+                ada = await signed_in(client, world.ada_email)
+                before = (await client.get("/tasks", headers=ada)).json()["tasks"]
+                key = ada | {"idempotency-key": "unseen"}
+                body = {"title": "applied unseen"}
+                proxy.times = 1_000
+                told = await client.post("/tasks", json=body, headers=key)
+                assert told.status_code == 503
+                assert execute(world.conninfo, UNSEEN) == [(1,)]
+                # nobody knows whether it was applied, so what it may have changed is read anew
+                listed = (await client.get("/tasks", headers=ada)).json()["tasks"]
+                assert listed[0]["title"] == "applied unseen"
+                assert listed[1] == before[0]
+                proxy.times = 0
+                again = await client.post("/tasks", json=body, headers=key)
+                assert again.status_code == 201
+                assert again.headers["idempotency-replayed"] == "true"
+                assert again.json() == listed[0]
+
+    run(scenario())
+    assert execute(world.conninfo, UNSEEN) == [(1,)]

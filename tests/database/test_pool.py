@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from contextlib import suppress
 from typing import Any, TypeVar
 
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import make_conninfo
 
+from commit_replies import losing_commit_replies
 from perflab.database.pool import Connection, DatabaseUnavailable, Pool, PoolTimeout
 from perflab.schema.seed import create_schema
 
@@ -259,40 +259,6 @@ def test_two_writes_that_deadlock_both_end_up_applied_once(app: str) -> None:
         assert conn.execute("SELECT n FROM pair ORDER BY id").fetchall() == [(2,), (2,)]
 
 
-class LosesCommitReplies:
-    """A proxy that passes the first COMMIT on to the server and swallows the reply."""
-
-    def __init__(self, host: str, port: int) -> None:
-        self._address = host, port
-        self.armed = True
-
-    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        upstream_reader, upstream_writer = await asyncio.open_connection(*self._address)
-        cut = asyncio.Event()
-
-        async def up() -> None:
-            while data := await reader.read(65_536):
-                if self.armed and b"COMMIT" in data:
-                    self.armed = False
-                    cut.set()
-                upstream_writer.write(data)
-
-        async def down() -> None:
-            while data := await upstream_reader.read(65_536):
-                if cut.is_set():
-                    break  # the server has answered: the transaction is applied
-                writer.write(data)
-
-        tasks = [asyncio.create_task(up()), asyncio.create_task(down())]
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            task.cancel()
-        for stream in (writer, upstream_writer):
-            stream.close()
-            with suppress(ConnectionError):
-                await stream.wait_closed()
-
-
 def test_a_write_whose_commit_was_applied_unseen_is_not_applied_again(app: str) -> None:
     runs = 0
 
@@ -302,15 +268,10 @@ def test_a_write_whose_commit_was_applied_unseen_is_not_applied_again(app: str) 
         return await insert(conn)
 
     async def scenario() -> None:
-        parts = conninfo_to_dict(app)
-        proxy = LosesCommitReplies(str(parts["host"]), int(str(parts["port"])))
-        server = await asyncio.start_server(proxy, "127.0.0.1", 0)
-        port = server.sockets[0].getsockname()[1]
-        async with Pool(make_conninfo(app, host="127.0.0.1", port=port, sslmode="disable")) as pool:
+        async with losing_commit_replies(app) as (_, through), Pool(through) as pool:
             assert await pool.write("order-9", insert_counted) == {"id": 1}
             stats = pool.stats()
             assert (stats.retries, stats.replays) == (1, 1)
-        server.close()
 
     run(scenario())
     assert runs == 1
