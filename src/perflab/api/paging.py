@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Annotated, Final, NamedTuple
 
 import msgspec
@@ -12,7 +13,9 @@ from perflab.api.cursors import Value
 MOST_ROWS: Final = 100
 
 
-class PageQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class PageQuery(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, cache_hash=True
+):
     """What the query of any list may have; a subclass adds filters and order."""
 
     limit: Annotated[int, Meta(ge=1, le=MOST_ROWS)] = 25
@@ -20,8 +23,7 @@ class PageQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     def filters(self) -> str:
         """Everything but the cursor and how long a page is, as text."""
-        told = msgspec.structs.replace(self, cursor=UNSET, limit=25)
-        return msgspec.json.encode(told).decode()
+        return _filters(self)
 
 
 class Place(NamedTuple):
@@ -31,3 +33,9 @@ class Place(NamedTuple):
     """Of the column that the list is sorted by."""
     id: int
     """It decides between equal ones."""
+
+
+@lru_cache(1024)
+def _filters(query: PageQuery) -> str:
+    told = msgspec.structs.replace(query, cursor=UNSET, limit=25)
+    return msgspec.json.encode(told).decode()

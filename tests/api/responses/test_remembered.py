@@ -132,3 +132,12 @@ def test_the_room_is_bounded(room: int) -> None:
         site.ask(App(JSON, b"%d" % number * 100))
     held = site.middleware.stats().remembered
     assert 0 < held.size_bytes <= room
+
+
+def test_a_client_fills_no_memory_with_what_it_asks() -> None:
+    site = Site(remembered_bytes=100_000)
+    for number in range(50):
+        asked = {"if-none-match": f'"{number}"' + ', "x"' * 2_000}
+        assert site.ask(App(), asked)[0] == 200
+        site.ask(App(), {"if-none-match": f'"{number}"' + ', "x"' * 20_000})
+    assert 0 < site.middleware.stats().remembered.entries <= 100_000 // 10_000

@@ -12,7 +12,7 @@ from perflab.api.responses.codings import IDENTITY, Coding
 from perflab.api.responses.dates import parse_date
 from perflab.api.responses.errors import ResponseError
 from perflab.api.responses.negotiation import acceptable
-from perflab.api.responses.remembered import Key, Made, Remembered, RememberedStats
+from perflab.api.responses.remembered import Key, Made, Pairs, Remembered, RememberedStats
 from perflab.api.responses.representation import (
     ASKED,
     DIGESTS,
@@ -41,6 +41,8 @@ _MATTERS: Final = frozenset(name.encode() for name in ASKED)
 _TOLD: Final = frozenset({"content-type", "cache-control", "etag", "last-modified",
                           "content-length"})  # fmt: skip
 """The component writes these itself."""
+_SHORT: Final = 200
+"""A longer field of a request is read anew: it is none that is sent again and again."""
 _WITHOUT_CONTENT: Final = frozenset({204, 205, 206})
 
 
@@ -120,16 +122,13 @@ class _Answer:
         self.left_alone = False
         self._method: str = scope["method"]
         self._fields = tuple([field for field in scope["headers"] if field[0] in _MATTERS])
+        self._asked = _read(self._fields)
         self._send = send
         self._responder = responder
         self._remembered = remembered
         self._held: Message | None = None
         self.decided = False
         self.scope = self._with_plain_tags(scope) if self._fields else scope
-
-    @cached_property
-    def _asked(self) -> Asked:
-        return _read(self._fields)
 
     @cached_property
     def _coding(self) -> Coding | None:
@@ -296,9 +295,19 @@ def _representation(status: int, fields: Fields, body: bytes) -> Representation:
     )
 
 
-@lru_cache(1024)
-def _read(fields: tuple[tuple[bytes, bytes], ...]) -> Asked:
+def _read(fields: Pairs) -> Asked:
+    for _, value in fields:
+        if len(value) > _SHORT:
+            return _parsed(fields)
+    return _known(fields)
+
+
+def _parsed(fields: Pairs) -> Asked:
     return read_request((name.decode("latin-1"), value.decode("latin-1")) for name, value in fields)
+
+
+_known = lru_cache(1024)(_parsed)
+"""Clients send the same fields again and again."""
 
 
 def _decoded(message: Message) -> Fields:

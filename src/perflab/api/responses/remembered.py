@@ -19,9 +19,9 @@ Key: TypeAlias = tuple[str, Pairs, int, int, bytes]
 application's status, fields (by their number) and body."""
 
 OVERHEAD_BYTES: Final = 2_000
-"""Added to the bodies for the fields on both sides, by and large."""
+"""Added for the fields of the response, by and large."""
 LARGEST_BYTES: Final = 64 * 2**10
-"""A larger body is worth making a response for each time."""
+"""Of both bodies and what was asked; more is worth making a response for each time."""
 _ENTRIES: Final = 2**31
 _FIELDS: Final = 1024
 
@@ -63,8 +63,9 @@ class Remembered:
         one client then differs from the next one's in the body alone."""
 
     def keep(self, key: Key, made: Made) -> None:
-        """Remember a response, unless it is large."""
-        size_bytes = len(key[-1]) + len(made.body)
+        """Remember a response, unless it or what was asked is large."""
+        _, asked, _, _, body = key
+        size_bytes = len(body) + len(made.body) + sum(len(value) for _, value in asked)
         if size_bytes <= LARGEST_BYTES:
             self._held.set(key, made, size_bytes=size_bytes + OVERHEAD_BYTES)
 
