@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
-import secrets
+import socket
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
+from event_loop import PATIENCE_S, own_prefix, until
 from perflab.realtime import ChannelLog
 from perflab.realtime.client import ClientSettings, RealtimeClient
 from perflab.realtime.hub import Hub, HubSettings
 from perflab.services import Redis
 
-PATIENCE_S = 30.0
 STUBBORN = ClientSettings(
     connect_timeout_s=5.0, reply_timeout_s=PATIENCE_S, backoff_base_s=0.05, attempts=200
 )
@@ -52,11 +52,9 @@ class Stage:
     async def raw(self, *, answered: bool = True, receive_bytes: int = 0) -> Raw:
         """A socket with a finished handshake, and no library behind it."""
         loop = asyncio.get_running_loop()
-        import socket as sockets
-
-        sock = sockets.socket()
+        sock = socket.socket()
         if receive_bytes:
-            sock.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, receive_bytes)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         sock.setblocking(False)
         await loop.sock_connect(sock, self.address)
         raw = Raw(*await asyncio.open_connection(sock=sock, limit=1024))
@@ -89,7 +87,7 @@ class Raw:
 
 @asynccontextmanager
 async def stage(redis: Redis, **settings: Any) -> AsyncIterator[Stage]:
-    prefix = f"test-{secrets.token_hex(6)}:"
+    prefix = own_prefix()
     given: dict[str, Any] = {"heartbeat_s": 30.0, "timeout_s": 30.0}
     async with (
         ChannelLog(redis.url(), prefix=prefix, budget_s=PATIENCE_S) as log,
@@ -99,20 +97,6 @@ async def stage(redis: Redis, **settings: Any) -> AsyncIterator[Stage]:
         opened = Stage(hub, log, witness)
         await witness.subscribe("witness", lambda message: opened.seen.append(message.data))
         yield opened
-
-
-def run(scenario: Any) -> Any:
-    async def bounded() -> Any:
-        async with asyncio.timeout(3 * PATIENCE_S):
-            return await scenario
-
-    return asyncio.run(bounded())
-
-
-async def until(true: Any) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while not true():
-            await asyncio.sleep(0.005)
 
 
 def handshake(**fields: str) -> bytes:

@@ -8,6 +8,7 @@ import os
 import numpy as np
 import pytest
 
+from event_loop import run, until
 from perflab.realtime.client import RealtimeClient
 from perflab.realtime.hub import Hub, HubSettings
 from perflab.services import Redis
@@ -19,9 +20,7 @@ from .realtime_support import (
     anybody,
     frame,
     handshake,
-    run,
     stage,
-    until,
 )
 
 SUBSCRIBE = b'{"type":"subscribe","id":1,"channel":"hot"}'

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -12,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import msgspec
 
+from event_loop import PATIENCE_S, own_prefix, run, until
 from perflab.realtime import ChannelLog, Lane, Message, Position
 from perflab.realtime.client import RealtimeClient, Subscription
 from perflab.realtime.hub import Hub, HubSettings
@@ -21,7 +21,7 @@ from perflab.realtime.tokens import Tokens
 from perflab.services import Redis, Services
 from perflab.services.proxy import Proxy
 
-from .realtime_support import PATIENCE_S, STUBBORN, anybody, run, until
+from .realtime_support import STUBBORN, anybody
 
 SECRET = "of-the-tests-and-of-nothing-else-at-all"
 CLIENTS = 24
@@ -99,7 +99,7 @@ class Publisher:
 def test_after_kill_9_of_one_of_two_hubs_everyone_gets_every_message_once(
     redis_server: Redis,
 ) -> None:
-    prefix = f"test-{secrets.token_hex(6)}:"
+    prefix = own_prefix()
     order = HubOrder(redis=redis_server.url(), secret=SECRET, prefix=prefix)
 
     async def scenario(doomed: HubProcess, other: HubProcess) -> None:
@@ -128,7 +128,7 @@ def test_after_kill_9_of_one_of_two_hubs_everyone_gets_every_message_once(
 def test_a_hub_that_hangs_is_left_by_its_clients_when_it_has_been_silent_for_too_long(
     redis_server: Redis,
 ) -> None:
-    prefix = f"test-{secrets.token_hex(6)}:"
+    prefix = own_prefix()
     order = HubOrder(
         redis=redis_server.url(),
         secret=SECRET,
@@ -160,7 +160,7 @@ def test_a_hub_that_hangs_is_left_by_its_clients_when_it_has_been_silent_for_too
 
 
 def test_a_hub_that_is_told_to_end_drains_and_nobody_misses_anything(redis_server: Redis) -> None:
-    prefix = f"test-{secrets.token_hex(6)}:"
+    prefix = own_prefix()
     order = HubOrder(redis=redis_server.url(), secret=SECRET, prefix=prefix, drain_s=0.5)
 
     async def scenario(leaving: HubProcess, other: HubProcess) -> None:
@@ -185,7 +185,7 @@ def test_a_hub_that_lost_redis_for_a_moment_catches_up_and_nobody_notices(
     redis_server: Redis,
 ) -> None:
     async def scenario(proxy: Proxy) -> None:
-        prefix = f"test-{secrets.token_hex(6)}:"
+        prefix = own_prefix()
         through = redis_server.url().replace(
             f"{redis_server.host}:{redis_server.port}", f"{proxy.host}:{proxy.port}"
         )
@@ -218,7 +218,7 @@ def test_after_a_restart_of_redis_everyone_is_told_of_the_gap_and_goes_on(
     server = own_services.redis
 
     async def scenario() -> None:
-        prefix = f"test-{secrets.token_hex(6)}:"
+        prefix = own_prefix()
         async with (
             ChannelLog(server.url(), prefix=prefix, budget_s=PATIENCE_S) as log,
             Hub(server.url(), anybody, prefix=prefix) as hub,
