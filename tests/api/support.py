@@ -44,9 +44,9 @@ class Clock:
         return self.now
 
 
-def run(scenario: Coroutine[Any, Any, T]) -> T:
+def run(scenario: Coroutine[Any, Any, T], *, within_s: float = 60) -> T:
     """Run a scenario to its end, within a limit that only a defect reaches."""
-    return asyncio.run(asyncio.wait_for(scenario, 60))
+    return asyncio.run(asyncio.wait_for(scenario, within_s))
 
 
 def settings_for(postgres: str, redis: str, **changes: Any) -> ApiSettings:

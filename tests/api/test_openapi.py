@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any
 
 import httpx
 import msgspec
+import pytest
 
 from perflab.ratelimit import DEFAULT_POLICIES
 
@@ -21,6 +23,7 @@ CONFIG = Path(__file__).with_name("schemathesis.toml")
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 
 
+@pytest.mark.slow
 def test_schemathesis_finds_nothing_that_is_not_described(world: World, tmp_path: Path) -> None:
     # nobody is to be refused, so that every request is answered by what it asks for
     policies = tuple(
@@ -44,13 +47,17 @@ def test_schemathesis_finds_nothing_that_is_not_described(world: World, tmp_path
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
-        said, _ = await process.communicate()
+        try:
+            said, _ = await process.communicate()
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
         assert process.returncode == 0, said.decode()
         # all but the description itself, which it does not ask for again
         operations = sum(len(one.keys() - {"parameters"}) for one in paths) - 1
         assert f"Tested: {operations}\n" in said.decode()
 
-    run(served(settings, scenario))
+    run(served(settings, scenario), within_s=240)
 
 
 def references(value: Any) -> Iterator[str]:
