@@ -16,7 +16,7 @@ from perflab.measure.statistics import Interval, NotEstimable
 from perflab.studies.api.loads import PATIENCE_S, Load, mean_ms, quantile_ms
 from perflab.studies.api.rows import Row, probes_frame, rows_frame
 from perflab.studies.api.site import Person
-from perflab.studies.api.steady import WINDOWS, Steady
+from perflab.studies.api.steady import SETTLING, WINDOWS, Steady
 from perflab.studies.api.throughput import Crowd
 from perflab.studies.api.traffic import LOGINS_EACH, Traffic, _login, _task
 from perflab.studies.api.verdicts import capacity, judge_rows
@@ -151,6 +151,14 @@ def test_drift_over_a_long_load_is_told(latencies: Any, finding: str) -> None:
     assert steady.finding == finding
     assert len(steady.frame()) == 2 * WINDOWS
     assert (steady.good, steady.others) == (1_600, 0)
+
+
+def test_the_settling_at_the_beginning_is_no_drift() -> None:
+    latencies = np.full(1_600, 0.01) + np.random.default_rng(7).normal(0, 1e-5, 1_600)
+    latencies[: 100 * SETTLING] += 0.05
+    assert Steady(reading(latencies), 10).finding == "flat"
+    latencies[: 100 * (SETTLING + 1)] += 0.05
+    assert Steady(reading(latencies), 10).finding != "flat"
 
 
 def test_drift_that_is_lost_in_noise_is_neither_claimed_nor_denied() -> None:

@@ -21,6 +21,9 @@ from perflab.studies.api.traffic import signed
 RATE_RPS: Final = 1_200.0
 """The plan's "1,000+"."""
 WINDOWS: Final = 16
+SETTLING: Final = 2
+"""Windows at the beginning, in which connections get used for the first time: shown, but no part
+of the drift."""
 FLAT_PERCENT: Final = 10.0
 """A drift over the whole run that is surely smaller than this is called none."""
 
@@ -65,10 +68,10 @@ class Steady:
     def drift_percent(self, statistic: str = "median") -> Estimate:
         """By how much the statistic rises from the first window to the last, of its mean.
 
-        Least squares over the windows with Student's interval for the slope.
+        After the settling. Least squares over the windows with Student's interval for the slope.
         """
         frame = self.frame()
-        part = frame[frame["statistic"] == statistic]
+        part = frame[frame["statistic"] == statistic].iloc[SETTLING:]
         if len(part) < 4:
             return NotEstimable(f"{len(part)} windows with answers; a trend needs 4")
         at = part["at_s"].to_numpy(float)
