@@ -25,6 +25,7 @@ from perflab.services import Postgres
 
 from .conftest import SHOP
 
+SIZES = AdvisorSizes(users=1, examples=1, rounds=20, calls=1, write_rows=50, write_rounds=20)
 PGBENCH = """
     CREATE TABLE pgbench_accounts (aid int NOT NULL, bid int, abalance int, filler char(84));
     CREATE TABLE pgbench_tellers (tid int NOT NULL, bid int, tbalance int, filler char(84));
@@ -129,9 +130,8 @@ def test_a_proof_keeps_what_helps_and_drops_what_nothing_uses(databases: Databas
     timed = [one for s in advice.statements if (one := timed_statement(s))]
 
     report = proof.build_chosen(after, selection)
-    sizes = AdvisorSizes(users=1, examples=1, rounds=20, calls=1, write_rows=50, write_rounds=20)
     proved = proof.prove(
-        before, after, timed, advice.statements, selection, report, advice.catalog, sizes, 1
+        before, after, timed, advice.statements, selection, report, advice.catalog, SIZES, 1
     )
 
     (kept,) = proved.kept
@@ -154,6 +154,56 @@ def test_a_proof_keeps_what_helps_and_drops_what_nothing_uses(databases: Databas
     assert write.table == "orders"
     assert write.wal_after > write.wal_before > 0
     assert isinstance(write.comparison.mean, Interval)
+
+
+def test_an_index_that_misleads_the_planner_is_found_by_leaving_it_out(
+    databases: Databases,
+) -> None:
+    """Few rows carry the label, all of them old: newest first, the planner reads nearly all."""
+    script = SHOP + (
+        "UPDATE orders SET labels = ARRAY['odd'] WHERE id <= 600;"
+        "UPDATE orders SET labels = ARRAY['one'] WHERE id = 700; ANALYZE orders;"
+    )
+    before, after = make(databases, script)
+    (statement,) = parse_workload(
+        "SELECT id FROM orders WHERE labels @> ARRAY['odd'] ORDER BY placed_at DESC LIMIT 5;"
+        "SELECT id FROM orders WHERE labels @> ARRAY['one'] ORDER BY placed_at DESC LIMIT 5"
+    ).statements
+    chosen = (
+        Choice(Candidate("orders", ("labels",), method="gin"), (statement.name,), 50.0, 0),
+        Choice(Candidate("orders", ("placed_at",)), (statement.name,), 10.0, 0),
+    )
+    selection = Selection(chosen, (), 1.0, 1.0, {})
+    report = proof.build_chosen(after, selection)
+    assert proof.used_indexes(after, [statement]) == {
+        statement.name: frozenset(choice.candidate.name for choice in chosen)
+    }
+    timed = timed_statement(statement)
+    assert timed is not None
+    with psycopg.connect(before, autocommit=True) as conn:
+        catalog = read_catalog(conn)
+
+    proved = proof.prove(
+        before, after, [timed], [statement], selection, report, catalog, SIZES, 1,
+        copy=lambda conninfo: databases.clone(databases.label(conninfo), "advisor_without"),
+    )  # fmt: skip
+
+    assert [one.choice for one in proved.kept] == [chosen[0]]
+
+
+def test_an_index_is_contested_where_it_never_serves_alone() -> None:
+    a, b, c = (Choice(Candidate("t", (key,)), (), 1.0, 0) for key in "abc")
+    other = Choice(Candidate("u", ("x",)), (), 1.0, 0)
+    names = {
+        key: choice.candidate.name for key, choice in zip("abcu", (a, b, c, other), strict=True)
+    }
+
+    used = {
+        "both": frozenset([names["a"], names["b"]]),
+        "alone": frozenset([names["a"], names["u"], "t_pkey"]),
+    }
+
+    assert proof.contested((a, b, c, other), used) == (b,)
 
 
 def test_a_write_of_a_workload_is_timed_and_taken_back(databases: Databases) -> None:

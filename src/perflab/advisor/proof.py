@@ -2,7 +2,8 @@
 
 Per statement both arms with an interval and an A/A control, for writers what they pay, and for
 each index its size and the WAL of its build. What serves no statement that got measurably faster
-is dropped from the advice.
+is dropped from the advice. Where two indexes of one table serve the same statement, the planner
+may take the wrong one: then each is left out in turn, and goes if nothing gets slower without it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 
 import psycopg
 
+from perflab.advisor.candidates import Candidate
 from perflab.advisor.catalog import Catalog
 from perflab.advisor.explain import estimate, looking
 from perflab.advisor.selection import Choice, Rejected, Selection
@@ -96,20 +98,29 @@ def prove(
     seed: int,
     step: Step | None = None,
     guests: tuple[str, str] | None = None,
+    copy: Callable[[str], str] | None = None,
 ) -> Proof:
     """Measure ``before`` against ``after``, which :func:`build_chosen` has built.
 
+    ``copy`` copies a database that nobody is connected to; without it contested indexes stay.
     ``guests`` are the same two databases as a role that the statements run as, where they are
     not to be trusted with an administrator's rights.
 
     ``statements`` have the texts by which plans are looked at, ``timed`` runs them; indexes that
     are dropped from the advice are dropped from ``after`` as well.
     """
+    needless: tuple[Rejected, ...] = ()
+    if copy is not None:
+        needless = _challenge(after, selection, timed, statements, sizes, seed, copy)
+        drop_indexes(after, [d.candidate.name for d in needless])
     samples = measure(*(guests or (before, after)), timed, sizes, seed, step)
     by_statement = {one.name: compare(samples, operations=[one.name]) for one in timed}
     used = used_indexes(after, statements)
-    kept, dropped = _judge(selection, report, used, by_statement)
-    drop_indexes(after, [d.candidate.name for d in dropped])
+    gone = {d.candidate for d in needless}
+    left = [choice for choice in selection.chosen if choice.candidate not in gone]
+    kept, idle = _judge(left, report, used, by_statement)
+    drop_indexes(after, [d.candidate.name for d in idle])
+    dropped = (*needless, *idle)
     tables = sorted({proved.choice.candidate.table for proved in kept})
     writes = measure_writes(before, after, catalog, tables, sizes, seed, step)
     return Proof(samples, by_statement, {t.name: t.calls for t in timed}, kept, dropped, writes)
@@ -208,7 +219,7 @@ def _caller(session: Session, runs: Mapping[str, Run]) -> Callable[[Operation, P
 
 
 def _judge(
-    selection: Selection,
+    chosen: Sequence[Choice],
     report: BuildReport,
     used: Mapping[str, frozenset[str]],
     by_statement: Mapping[str, Comparison],
@@ -216,7 +227,7 @@ def _judge(
     built = {one.name: one for one in report.built}
     failed = {one.name: one.reason for one in report.failed}
     kept, dropped = [], []
-    for choice in selection.chosen:
+    for choice in chosen:
         name = choice.candidate.name
         if name not in built:
             reason = failed.get(name, "it was there already")
@@ -231,6 +242,55 @@ def _judge(
             reason = f"measured: nothing it serves got faster ({who})" if serves else who
             dropped.append(Rejected(choice.candidate, reason))
     return tuple(kept), tuple(dropped)
+
+
+def contested(chosen: Sequence[Choice], used: Mapping[str, frozenset[str]]) -> tuple[Choice, ...]:
+    """Indexes that no statement uses without another one of their table; least saving first."""
+    tables = {choice.candidate.name: choice.candidate.table for choice in chosen}
+
+    def is_alone(name: str, names: frozenset[str]) -> bool:
+        return tables[name] not in (tables.get(other) for other in names - {name})
+
+    found = []
+    for choice in chosen:
+        name = choice.candidate.name
+        uses = [names for names in used.values() if name in names]
+        if uses and not any(is_alone(name, names) for names in uses):
+            found.append(choice)
+    return tuple(sorted(found, key=lambda choice: choice.saves_percent))
+
+
+def _challenge(
+    after: str,
+    selection: Selection,
+    timed: Sequence[Timed],
+    statements: Sequence[Statement],
+    sizes: AdvisorSizes,
+    seed: int,
+    copy: Callable[[str], str],
+) -> tuple[Rejected, ...]:
+    """Leave each contested index out, in a copy: those that nothing is faster with."""
+    needless: list[Rejected] = []
+    chosen, tried = list(selection.chosen), set[Candidate]()
+    without = copy(after)
+    while True:
+        used = used_indexes(without, statements)
+        suspects = (c for c in contested(chosen, used) if c.candidate not in tried)
+        suspect = next(suspects, None)
+        if suspect is None:
+            return tuple(needless)
+        tried.add(suspect.candidate)
+        name = suspect.candidate.name
+        users = [statement for statement, names in used.items() if name in names]
+        asked = [one for one in timed if one.name in users]
+        drop_indexes(without, [name])
+        samples = measure(without, after, asked, sizes, seed, None)
+        if any(_is_faster(compare(samples, operations=[one.name])) for one in asked):
+            build_indexes(without, [suspect.candidate.spec()])
+            continue
+        chosen.remove(suspect)
+        reason = f"measured: nothing is faster with it ({', '.join(users)})"
+        needless.append(Rejected(suspect.candidate, reason))
 
 
 def _is_faster(comparison: Comparison) -> bool:

@@ -69,6 +69,8 @@ def prove_case(
         seed,
         step,
         guests,
+        # a guest has no rights in further copies
+        copy=None if guests else lambda conninfo: case.datasets.copy(conninfo, "advisor_without"),
     )
 
 
