@@ -72,6 +72,11 @@ _SHAPES: Final[dict[str, Shape]] = {
         **counters("batches", "slow", "errors", "refunds", "breaker_opened"),
         **gauges("breaker_open", "remembered", "local_keys"),
     },
+    "perflab.realtime.hub.stats.HubStats": counters(
+        "opened", "refused_full", "refused_token", "requests", "malformed", "rate_limited",
+        "forbidden", "heard", "deliveries", "frames", "flushes", "dropped", "slow", "dead",
+        "hostile", "recovered", "not_recovered", "gaps", "losses",
+    ) | gauges("connections", "channels", "subscriptions"),
     "perflab.realtime.log.LogStats": counters(
         "published", "reads", "batches", "unavailable"
     ) | gauges("breaker_open"),

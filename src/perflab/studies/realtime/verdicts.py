@@ -20,6 +20,8 @@ NOTEBOOK: Final = "05_realtime"
 PLAN_TABLE: Final = "Real-time Connection Performance"
 POOLING: Final = "impact.realtime.improvement"
 
+ONE_KILL: Final = "one kill of one hub: the interval is about its clients, not about other kills"
+
 
 def judge(
     claims: Claims,
@@ -48,7 +50,7 @@ def judge(
             n=n,
             claim=claims.get(id_),
             saturated=saturated,
-            warnings=warnings,
+            warnings=[*warnings, ONE_KILL] if id_.startswith("realtime.reconnect") else warnings,
         )
         for id_, (estimate, n, saturated) in measured.items()
         if id_ in claims
