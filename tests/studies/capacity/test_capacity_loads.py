@@ -153,12 +153,20 @@ def test_an_unstable_step_never_holds_and_a_void_one_says_nothing() -> None:
     unstable = step(300, 0, outran=1)
     assert not unstable.holds
     assert unstable.finding == "unstable: requests outran the server"
-    void = step(200, 20, late_s=0.2)
+    void = step(200, 200, late_s=0.2)
     assert void.finding == "void: the generator was the limit"
     found = limit_of([step(100, 20), void])
     assert found.lower == 100
     assert core_rps([step(100, 20), void]) == Interval(100, 100, 100)
     assert isinstance(core_rps([void]), NotEstimable)
+
+
+def test_a_step_that_holds_though_the_generator_was_late_holds() -> None:
+    """Its lateness is part of the latency from the schedule, so it can only look worse."""
+    late = step(200, 60, late_s=0.03)
+    assert late.load.void
+    assert late.finding == "holds, though the generator was late"
+    assert core_rps([late, step(300, 200)]) == Interval(200, 200, 300)
 
 
 def test_lost_requests_break_the_promise_however_fast_the_others_were() -> None:
@@ -280,7 +288,8 @@ def test_users_that_lost_their_p95_below_the_promise_miss_it() -> None:
 
 
 def test_what_the_generator_spoilt_is_void_and_counts_as_held_by_nobody() -> None:
-    found = crowds(crowd(1_000, 20, late_s=0.3), core_users=NotFitted("no model"))
+    assert crowds(crowd(1_000, 40, late_s=0.03)).held == 1_000, "it can only look worse"
+    found = crowds(crowd(1_000, 320, late_s=0.3), core_users=NotFitted("no model"))
     assert found.held == 0
     (result,) = judge(load_claims(), found, ORIGIN)
     assert result.verdict is not None

@@ -37,6 +37,11 @@ class Crowd:
         kept = rung.quantile_ms(0.95) <= self.promised_ms
         return bool(kept and rung.others <= (1 - ANSWERED) * len(rung.good))
 
+    @property
+    def void(self) -> str:
+        """Why it says nothing of the server; empty where it does, as of an open step."""
+        return "" if self.holds else self.rung.reading.void
+
 
 @dataclass(frozen=True)
 class Crowds:
@@ -72,7 +77,7 @@ class Crowds:
     @property
     def usable(self) -> tuple[Crowd, ...]:
         """The crowds that the generator did not spoil; one that did not hold is the last."""
-        return tuple(crowd for crowd in self.measured if not crowd.rung.reading.void)
+        return tuple(crowd for crowd in self.measured if not crowd.void)
 
     def users(self, target: float) -> Estimate:
         """The users that a core of this machine was seen to hold.
@@ -151,7 +156,7 @@ def crowds_frame(crowds: Crowds) -> pd.DataFrame:
 def _finding(crowds: Crowds, users: int) -> str:
     for crowd in crowds.measured:
         if crowd.users == users:
-            return crowd.rung.reading.void or ("yes" if crowd.holds else "no")
+            return crowd.void or ("yes" if crowd.holds else "no")
     if isinstance(crowds.core_users, NotFitted):
         return "cannot tell"
     return "yes, simulated" if users <= crowds.core_users else "no, simulated"
