@@ -182,11 +182,15 @@ def serving(orders: Orders, postgres: Postgres, redis: Redis, cores: Cores) -> I
 def serving_all(
     orders: Mapping[str, Orders], postgres: Postgres, redis: Redis, cores: Cores
 ) -> Iterator[dict[str, Served]]:
-    """Several servers by name, on the one core; they are started at the same time."""
+    """Several servers by name, on the one core; they are started at the same time.
+
+    A Redis or PostgreSQL that is not the lab's keeps its cores.
+    """
     stores = {POSTGRES: listening(postgres.port), REDIS: listening(redis.port)}
     with ExitStack() as stack:
-        for processes in stores.values():
-            stack.enter_context(confined(processes, cores.served))
+        for name, owned in ((POSTGRES, postgres.owned), (REDIS, redis.owned)):
+            if owned:
+                stack.enter_context(confined(stores[name], cores.served))
         program = Path(__file__).with_name("served.py")
         children = {name: stack.enter_context(Child(program)) for name in orders}
         ports: dict[str, int] = {}

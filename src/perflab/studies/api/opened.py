@@ -40,13 +40,14 @@ class Api:
         return self.site.people
 
     def __repr__(self) -> str:
-        cores = self.site.cores
-        where = (
-            f"servers, Redis and PostgreSQL on core {cores.served}, the generator on core"
-            f" {cores.generator}"
-            if cores.served is not None
-            else "everything on the one core that there is: the generator's share is the server's"
-        )
+        cores, services = self.site.cores, self.site.services
+        where = "everything on the one core that there is: the generator's share is the server's"
+        if cores.served is not None:
+            both = services.postgres.owned and services.redis.owned
+            where = (
+                f"servers{', Redis and PostgreSQL' if both else ''} on core {cores.served},"
+                f" the generator on core {cores.generator}"
+            )
         return f"{len(self.people):,} users are signed in; {', '.join(self.served)}: {where}"
 
 
