@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -45,6 +46,7 @@ ORIGIN = Origin(
 )
 
 
+@cache
 def ladder(**changed: float) -> Ladder:
     """A ladder on the curve; ``n4=50`` adds a repetition of 50/s at four users."""
     rungs = [rung(n, float(CURVE.at(n))) for n in LOADS for _ in range(3)]

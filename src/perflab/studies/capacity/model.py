@@ -53,15 +53,15 @@ class Model:
             seed=self.seed,
         )
 
-    def closed(self, users: int, think_s: float) -> Simulated:
-        """A number of users; where they are too many, the warm-up is as long as a line grows."""
+    def closed(self, users: int, think_s: float, *, pauses: float = 3.0) -> Simulated:
+        """A number of users; where they are too many, a line grows for so many pauses first."""
         overloaded = users > self.station.rates_rps[-1] * think_s
         return simulate_closed(
             self.station,
             users,
             think_s,
             seconds=self.seconds,
-            warm_s=_WARM_SHARE * self.seconds + (3 * think_s if overloaded else 0.0),
+            warm_s=_WARM_SHARE * self.seconds + (pauses * think_s if overloaded else 0.0),
             seed=self.seed,
         )
 
@@ -113,7 +113,7 @@ def p95_ms(run: Simulated) -> Estimate:
 
 def holds(model: Model, users: int, think_s: float, promised_ms: float) -> bool:
     """Whether so many users get their p95, in the simulation."""
-    run = model.closed(users, think_s)
+    run = model.closed(users, think_s, pauses=1.0)
     if not len(run.response_s):
         return False
     return 1e3 * float(np.quantile(run.response_s, 0.95)) <= promised_ms
@@ -122,14 +122,14 @@ def holds(model: Model, users: int, think_s: float, promised_ms: float) -> bool:
 def most_users(model: Model, think_s: float, promised_ms: float, *, probes: int = 5) -> int:
     """The most users that one core holds, in the simulation; 0 where it is not even one.
 
-    A search by halves from what the highest rate allows at most, N = X·(Z + R).
+    A search by halves below what the highest rate allows, N = X·(Z + R).
     """
     highest = max(model.station.rates_rps)
-    low, high = 0, max(1, math.ceil(1.1 * highest * (think_s + promised_ms / 1e3)))
+    low, high = 0, math.ceil(highest * (think_s + promised_ms / 1e3)) + 1
     for _ in range(probes):
         if high - low <= max(1, high // 50):
             break
-        middle = (low + high + 1) // 2 if low else max(1, math.ceil(0.75 * high))
+        middle = max(1, (low + high) // 2 if low else math.ceil(0.8 * high))
         if holds(model, middle, think_s, promised_ms):
             low = middle
         else:

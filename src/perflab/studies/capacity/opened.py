@@ -85,10 +85,15 @@ def open_stack(lab: Door, sizes: CapacitySizes, step: Step | None = None) -> Sta
         served = stack.enter_context(site.serving(orders))
         lab.at_close(stack.pop_all().close)
     warm(served[FULL], _reads(site.people))
-    arms = {
-        name: Arm(_looked_up(server, site), _mix(bare if name == NEITHER else site))
-        for name, server in served.items()
-    }
+    stores = {
+        POSTGRES: listening(site.services.postgres.port),
+        REDIS: listening(site.services.redis.port),
+    }  # with the connections that the servers have opened by now
+    arms = {}
+    for name, server in served.items():
+        processes = {SERVER: listening(server.port), **stores}
+        put_on = Served(server.port, processes, site.cores.generator)
+        arms[name] = Arm(put_on, _mix(bare if name == NEITHER else site))
     gb, users = _stored(site.conninfo)
     return Stack(site, arms, len(site.people), gb, users)
 
@@ -123,17 +128,6 @@ def _elsewhere(orders: Orders, conninfo: str) -> Orders:
         raise StudyError("the bare framework has no database")
     settings = msgspec.structs.replace(orders.settings, postgres=conninfo)
     return msgspec.structs.replace(orders, settings=settings)
-
-
-def _looked_up(served: Served, site: Site) -> Served:
-    """The same server, with the processes that its PostgreSQL has started since for it."""
-    services = site.services
-    processes = {
-        SERVER: listening(served.port),
-        POSTGRES: listening(services.postgres.port),
-        REDIS: listening(services.redis.port),
-    }
-    return Served(served.port, processes, site.cores.generator)
 
 
 def _stored(conninfo: str) -> tuple[float, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -17,8 +17,9 @@ from perflab.studies.api.search import Bracket, bracket
 from perflab.studies.capacity.attribution import Attribution, attributed
 from perflab.studies.capacity.opened import Arm
 
-SHARES: Final = (0.5, 0.65, 0.75, 0.85, 0.95, 1.05)
-"""The steps' rates, as shares of the closed loads' highest throughput."""
+SHARES: Final = (0.5, 0.7, 0.8, 0.9, 1.0, 1.15, 1.3, 1.5)
+"""The steps' rates, as shares of the closed loads' highest throughput: that is of short loads, and
+the limit may lie above it."""
 MOST_OTHERS: Final = 0.001
 """The share of the requests that may go without a good answer in a step that holds."""
 _STREAM: Final = 72
@@ -77,9 +78,9 @@ def climb_open(
     seed: int,
     progress: Progress | None = None,
 ) -> tuple[OpenStep, ...]:
-    """Poisson arrivals at rising shares of the peak.
+    """Poisson arrivals at rising shares of the peak, up to the first at which p95 is lost.
 
-    An unstable step is the last: what follows would meet its backlog.
+    What came after an unstable step would meet its backlog.
     """
     seeds = np.random.default_rng([seed, _STREAM]).integers(2**31, size=len(SHARES)).tolist()
     steps: list[OpenStep] = []
@@ -94,7 +95,7 @@ def climb_open(
             load, found = attributed(arm.served, put, lambda outcome: outcome.reading)
             step = OpenStep(load, found, promised_ms)
         steps.append(step)
-        if load.outran:
+        if load.outran or not (step.holds or step.void):
             break
     return tuple(steps)
 
@@ -133,7 +134,7 @@ def steps_frame(steps: Sequence[OpenStep]) -> pd.DataFrame:
                 "generator": step.found.generator,
                 "hit_ratio": step.found.hit_ratio,
                 "waited": step.found.waited,
-                "bottleneck": step.found.bottleneck,
+                "bottleneck": replace(step.found, void=step.void).bottleneck,
             }
             for step in steps
         ]

@@ -36,8 +36,8 @@ def people_table(people: People) -> Table:
         ("length of a session (s)", people.session_s),
         ("busiest hour over average", people.busiest),
         ("pause between requests (s)", people.think_s),
-        ("users at once in the busiest hour", people.concurrent),
-        ("requests/s they make", people.arrival_rps()),
+        ("users at once in the busiest hour", round(people.concurrent)),
+        ("requests/s they make", round(people.arrival_rps(), 1)),
     ]
     return build(
         pd.DataFrame(rows, columns=["what", "value"]),
@@ -77,9 +77,9 @@ def bill_table(basis: Basis, people: People, pricing: Pricing, lost: int = 1) ->
     """A month."""
     bill = month(basis, people, pricing, lost=lost)
     columns = [Column("item", "item"), Column("unit", "unit")]
-    for name in ("quantity", "amount"):
+    for name, digits in (("quantity", 0), ("amount", 2)):
         columns += [
-            Column(f"{name}_{end}", f"{name}, {end}", 0) for end in ("low", "expected", "high")
+            Column(f"{name}_{end}", f"{name}, {end}", digits) for end in ("low", "expected", "high")
         ]
     return build(
         bill_frame(bill),
