@@ -11,6 +11,8 @@ import httpx
 import msgspec
 import pytest
 
+from perflab.api.server import GRACE_S
+
 from .conftest import World
 from .support import run, served, signed_in
 
@@ -179,3 +181,35 @@ def test_a_client_that_never_reads_holds_up_nobody(world: World) -> None:
             assert (await reader.readline()).startswith(b"HTTP/1.1 200")
 
     run(served(world.settings, scenario))
+
+
+def test_a_connection_that_idles_is_closed(world: World) -> None:
+    async def scenario(port: int) -> None:
+        async with connected(port) as (reader, writer):
+            writer.write(GET + b"\r\n")
+            started = time.monotonic()
+            assert (await said(reader)).startswith(b"HTTP/1.1 200")
+            assert 0.4 < time.monotonic() - started < 5
+
+    run(served(world.settings, scenario, headers_s=0.5))
+
+
+def test_half_requests_do_not_hold_up_the_end(world: World) -> None:
+    told_at = 0.0
+
+    async def scenario(port: int) -> None:
+        nonlocal told_at
+        for first in (GET, START + b"content-length: 50\r\n\r\n{"):
+            _, writer = await stack.enter_async_context(connected(port))
+            writer.write(first)
+            await writer.drain()
+        await is_up(port)
+        told_at = time.monotonic()
+
+    async def ended() -> None:
+        async with stack:
+            await served(world.settings, scenario)
+            assert time.monotonic() - told_at < GRACE_S + 4, "the body alone would have had ten"
+
+    stack = contextlib.AsyncExitStack()
+    run(ended())

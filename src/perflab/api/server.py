@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+import psutil
 from granian.constants import HTTPModes, Interfaces
 from granian.errors import FatalError
 from granian.http import HTTP1Settings
@@ -22,6 +25,8 @@ HEADERS_S: Final = 30.0
 """How long a client may take for the fields of a request; also how long a connection may idle."""
 HEADER_BYTES: Final = 64 * 1024
 """Of a request's first line and fields, about: what was read at once is not cut off."""
+GRACE_S: Final = 3.0
+"""How long requests that are under way may take once the server was told to stop."""
 _BACKLOG: Final = 1024
 _PAUSE_S: Final = 0.02
 
@@ -34,6 +39,8 @@ async def serve(
     app: App, *, host: str, port: int, ready: Callable[[], None], headers_s: float = HEADERS_S
 ) -> None:
     """Answer requests until SIGINT or SIGTERM; the application's lifespan is over then.
+
+    Requests under way have ``GRACE_S`` to end; connections that are left then are closed.
 
     Within one process, so that nothing outlives it however it ends.
 
@@ -64,10 +71,18 @@ async def serve(
     )
     loop = asyncio.get_running_loop()
     before = {number: signal.getsignal(number) for number in SIGNALS}
+    told = asyncio.Event()
+    begin_to_end: Callable[[], None] = server.stop
+
+    def stop() -> None:
+        begin_to_end()
+        told.set()
+
     for number in SIGNALS:
-        loop.add_signal_handler(number, server.stop)
+        loop.add_signal_handler(number, stop)
     serving = asyncio.create_task(server.serve())
     answering = asyncio.create_task(_answers(host, port))
+    closing = asyncio.create_task(_close_what_is_left(told, port))
     try:
         await asyncio.wait({serving, answering}, return_when=asyncio.FIRST_COMPLETED)
         if not serving.done():
@@ -78,7 +93,8 @@ async def serve(
         raise ServerFailed(f"the API did not start: {watched.failure or error}") from None
     finally:
         answering.cancel()
-        await asyncio.wait({answering})
+        closing.cancel()
+        await asyncio.wait({answering, closing})
         for number, handler in before.items():
             loop.remove_signal_handler(number)
             signal.signal(number, handler)
@@ -105,6 +121,19 @@ class _Watched:
 
         with contextlib.suppress(PerflabError):  # told by the message
             await self._app(scope, receive, noted)
+
+
+async def _close_what_is_left(told: asyncio.Event, port: int) -> None:
+    """Once told, close this process's connections of the port after the grace.
+
+    granian waits for every request that has begun, be it half a line that never goes on.
+    """
+    await told.wait()
+    await asyncio.sleep(GRACE_S)
+    for one in psutil.Process().net_connections("tcp"):
+        if one.laddr and one.laddr.port == port and one.status == psutil.CONN_ESTABLISHED:
+            with contextlib.suppress(OSError), socket.socket(fileno=os.dup(one.fd)) as left:
+                left.shutdown(socket.SHUT_RDWR)
 
 
 async def _answers(host: str, port: int) -> None:
