@@ -75,12 +75,12 @@ def test_the_bands_cover_the_true_curve_in_about_19_of_20_data_sets() -> None:
     rng = np.random.default_rng(5)
     noise = 0.02 * curve.highest
     covered = 0
-    for number in range(40):
+    for number in range(24):
         points = curve.at(loads) + rng.normal(0, noise, len(loads))
         found = fit(loads.tolist(), np.maximum(points, 1.0).tolist(), seed=number, resamples=59)
         assert isinstance(found, Scalability)
         covered += found.at(48).covers(float(curve.at(48)))
-    assert 33 <= covered <= 40
+    assert covered >= 20
 
 
 def test_the_same_seed_gives_the_same_intervals_and_another_seed_others() -> None:

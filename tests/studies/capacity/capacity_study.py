@@ -74,8 +74,8 @@ def ladder_of(station: Station, loads: Sequence[int] = LOADS) -> Ladder:
     """The rungs that a station would give, latencies included."""
     rungs = []
     for users in loads:
-        run = simulate_closed(station, users, 0.0, seconds=4.0, warm_s=1.0, seed=users)
-        rungs.append(rung(users, len(run.response_s) / 4.0, run.response_s))
+        run = simulate_closed(station, users, 0.0, seconds=2.5, warm_s=0.5, seed=users)
+        rungs.append(rung(users, len(run.response_s) / 2.5, run.response_s))
     return Ladder(tuple(rungs), fit_rungs(rungs, 1))
 
 

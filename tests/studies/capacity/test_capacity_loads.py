@@ -218,7 +218,7 @@ def test_without_one_user_alone_there_is_no_model() -> None:
 
 def test_the_most_users_are_about_what_the_peak_serves_in_a_cycle() -> None:
     """500/s and pauses of 2 s: N = X·(Z + R) lies between 1,000 and 1,075."""
-    model = calibrate(ladder_of(Station((100.0, 300.0, 500.0), np.array([1.0]))), 4.0, 1)
+    model = calibrate(ladder_of(Station((100.0, 300.0, 500.0), np.array([1.0]))), 2.0, 1)
     assert not isinstance(model, NotFitted)
     most = most_users(model, 2.0, 150.0, probes=8)
     assert 900 <= most <= 1_100
