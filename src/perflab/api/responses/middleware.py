@@ -306,7 +306,7 @@ def _parsed(fields: Pairs) -> Asked:
     return read_request((name.decode("latin-1"), value.decode("latin-1")) for name, value in fields)
 
 
-_known = lru_cache(1024)(_parsed)
+_known = lru_cache(4096)(_parsed)
 """Clients send the same fields again and again."""
 
 

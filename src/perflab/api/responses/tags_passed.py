@@ -7,6 +7,7 @@ its own tag in that, or it would never answer with 304 itself and refuse every `
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Final
 
 from perflab.api.responses.codings import Coding
@@ -14,13 +15,16 @@ from perflab.api.responses.validators import EntityTag, read_tags
 
 RawFields = list[tuple[bytes, bytes]]
 
+_SHORT: Final = 200
+"""A longer list is read anew."""
 _LISTS: Final = (b"if-match", b"if-none-match")
 
 
 def for_application(fields: Iterable[tuple[bytes, bytes]], codings: Sequence[Coding]) -> RawFields:
     """The fields of a request, where tags made under ``codings`` have the plain one beside them."""
+    suffixes = tuple([coding.tag for coding in codings])
     return [
-        (name, _with_plain(value, codings) if name in _LISTS else value) for name, value in fields
+        (name, _with_plain(value, suffixes) if name in _LISTS else value) for name, value in fields
     ]
 
 
@@ -31,13 +35,21 @@ def for_client(tag: EntityTag, if_none_match: str | None, coding: Coding) -> Ent
     return coded if held != "*" and coded in held else tag
 
 
-def _with_plain(value: bytes, codings: Sequence[Coding]) -> bytes:
+def _with_plain(value: bytes, suffixes: tuple[str, ...]) -> bytes:
+    return (_known if len(value) <= _SHORT else _read)(value, suffixes)
+
+
+def _read(value: bytes, suffixes: tuple[str, ...]) -> bytes:
     held = read_tags(value.decode("latin-1"))
     if held == "*":
         return value
     plain = [
-        found for tag in held for coding in codings if (found := tag.plain(coding.tag)) is not None
+        found for tag in held for suffix in suffixes if (found := tag.plain(suffix)) is not None
     ]
     if not plain:
         return value
     return ", ".join(map(str, (*held, *plain))).encode("latin-1")
+
+
+_known = lru_cache(4096)(_read)
+"""A client sends the tag that it holds until it gets another."""
