@@ -94,6 +94,15 @@ class DatabaseParameters(Common, frozen=True, forbid_unknown_fields=True, kw_onl
         check_claims(load_workload(Path(self.workload)), ids, self.claims)
 
 
+class AdvisorParameters(Common, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """02_index_advisor."""
+
+    slow_ms: Annotated[float, msgspec.Meta(ge=0)] = 2.0
+    """Mean execution time from which on a statement is shown as slow."""
+    indexes_per_table: Annotated[int, msgspec.Meta(ge=1)] = 10
+    """The most indexes that the advice may leave on one table, those there included."""
+
+
 class CacheParameters(Common, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """03_cache."""
 
@@ -182,6 +191,7 @@ class ScorecardParameters(Common, frozen=True, forbid_unknown_fields=True, kw_on
 
 NOTEBOOKS: Mapping[str, type[Common]] = {
     "01_database": DatabaseParameters,
+    "02_index_advisor": AdvisorParameters,
     "03_cache": CacheParameters,
     "04_api": ApiParameters,
     "05_realtime": RealtimeParameters,

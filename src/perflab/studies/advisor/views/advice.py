@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -22,6 +23,7 @@ from perflab.studies.advisor.proving import LEAST_SHARE_PERCENT, MOST_RATIO, Riv
 from perflab.studies.frames import comparison_row, triple
 
 _KIB = 1024
+_SHOWN = 12
 
 
 def estimate_table(advice: Advice) -> Table:
@@ -214,14 +216,16 @@ def rivals_plot(rivalry: Rivalry) -> Figure:
             for name, c in rivalry.by_statement.items()
         ]
     ).sort_values("ratio")
+    far = np.abs(np.log(frame["ratio"])).nlargest(_SHOWN).index
     slower = int((frame["ratio_lo"] > 1).sum())
     quicker = int((frame["ratio_hi"] < 1).sum())
     return plots.ranges(
-        frame,
+        frame[frame.index.isin(far)],
         label="label",
         value="ratio",
         hue="arm",
-        title=f"The advice is quicker for {quicker} statements, slower for {slower}",
+        title=f"The advice is quicker for {quicker} of {len(frame)} statements, slower for"
+        f" {slower}; the {len(far)} furthest from 1",
         x_label="median time, advice over catalogue (95 % interval)",
     )
 
