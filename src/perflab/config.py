@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
 
@@ -40,7 +41,7 @@ def convert_at(path: Path, steps: list[str | int], value: Any, type_: type[T]) -
     return _convert(path, path.read_text(encoding="utf-8"), value, type_, steps)
 
 
-def error_at(path: Path, steps: list[str | int], reason: str) -> ConfigError:
+def error_at(path: Path, steps: Sequence[str | int], reason: str) -> ConfigError:
     """A ConfigError for the value that ``steps`` lead to, e.g. ``["claim", 3, "target"]``."""
     text = path.read_text(encoding="utf-8")
     key = ".".join(str(step) for step in steps if isinstance(step, str)) or "the file"
@@ -86,7 +87,7 @@ def _explain(path: Path, text: str, message: str, above: list[str | int]) -> Con
     return ConfigError(f"{path}, line {_line_of(text, steps)}, {key}: {reason}")
 
 
-def _line_of(text: str, steps: list[str | int]) -> int:
+def _line_of(text: str, steps: Sequence[str | int]) -> int:
     """The line (from 1) of the deepest step found: its key, else its table's header, else 1.
 
     Walks the file's headers; ``[[name]]`` tables are counted to find the index asked for.
