@@ -217,6 +217,25 @@ def test_a_url_that_does_not_work_is_refused_without_being_shown(
     assert caught.value.__context__ is None
 
 
+def test_a_server_that_goes_away_is_one_line(
+    url: str, server: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut(_conn: psycopg.Connection) -> Catalog:
+        with psycopg.connect(server.conninfo(), autocommit=True) as admin:
+            admin.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s",
+                [READER],
+            )
+        return read_catalog(_conn)
+
+    monkeypatch.setattr("perflab.advisor.target.read_catalog", cut)
+    statements = parse_workload("SELECT id FROM orders WHERE total = 3").statements
+
+    with pytest.raises(AdvisorError, match="PERFLAB_TARGET_URL: the server gave up") as caught:
+        advise_target(url, statements, Limits())
+    assert caught.value.__context__ is None
+
+
 def test_a_database_without_hypopg_is_refused_in_one_line(url: str, server: Postgres) -> None:
     with psycopg.connect(server.conninfo(), autocommit=True) as conn:
         conn.execute("CREATE DATABASE plain")

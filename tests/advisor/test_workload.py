@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from perflab.advisor.catalog import Catalog, ColumnFacts, TableFacts
 from perflab.advisor.errors import StatementError
+from perflab.advisor.reading import uses_of
+from perflab.advisor.sql import parse_one
 from perflab.advisor.workload import parse_workload, read_workload, shown
 
 HOSTILE = {
@@ -32,6 +35,10 @@ HOSTILE = {
     "SELECT lo_import('/etc/passwd')": "calls lo_import()",
     "SELECT * FROM orders FOR UPDATE": "locks rows",
     "-- calls: many\nSELECT 1": "has calls: many",
+    f"SELECT {'f(' * 900}1{')' * 900}": "is nested too deeply",
+    f"SELECT {'+'.join(['1'] * 1_000)}": "is nested too deeply",
+    f"SELECT {'+'.join(['1'] * 50_000)}": "has more than 5,000 words",
+    f"SELECT {'(' * 50_000}1{')' * 50_000}": "has more than 5,000 words",
     f"SELECT 1 WHERE 1 IN ({', '.join(map(str, range(60_000)))})": "is longer than",
 }
 
@@ -53,6 +60,35 @@ def test_what_stands_beside_hostile_sql_is_taken(text: str) -> None:
 
     assert [s.text for s in found.statements] == ["SELECT id FROM a", "SELECT id FROM b"]
     assert found.refused[0].line == 2
+
+
+@pytest.mark.parametrize(
+    ("before", "middle", "after"),
+    [
+        ("SELECT 1 FROM t WHERE ", "f(", "a"),
+        ("SELECT 1 FROM t WHERE a = 1 AND ", "NOT ", "true"),
+        ("SELECT * FROM ", "(SELECT * FROM ", "t WHERE a = 1"),
+        ("SELECT 1 FROM t WHERE 1 < ", "1 + ", "lower(b)"),
+    ],
+)
+def test_the_deepest_statement_taken_can_be_read(before: str, middle: str, after: str) -> None:
+    closing = {"f(": ")", "(SELECT * FROM ": ") x"}.get(middle, "")
+    taken = [
+        found[0]
+        for times in range(1, 140)
+        if (found := parse_workload(f"{before}{middle * times}{after}{closing * times}").statements)
+    ]
+    columns = tuple(ColumnFacts(name, "text") for name in "ab")
+    catalog = Catalog((TableFacts("t", "public", "t", 1e6, 10_000, columns),))
+
+    assert 10 < len(taken) < 139
+    assert [use.table for use in uses_of(parse_one(taken[-1].text), catalog)] == ["t"]
+
+
+def test_a_long_list_of_values_is_no_long_statement() -> None:
+    text = f"SELECT id FROM t WHERE a IN ({', '.join(map(str, range(20_000)))})"
+
+    assert len(parse_workload(text).statements) == 1
 
 
 def test_statements_that_differ_in_values_are_one_and_their_calls_add_up() -> None:

@@ -60,7 +60,13 @@ def children(node: Any) -> Iterator[Any]:
 
 def walk(node: Any) -> Iterator[Any]:
     """A node and everything below it."""
-    if node is not None:
-        yield node
-        for child in children(node):
-            yield from walk(child)
+    yield from (found for found, _depth in walk_deep(node))
+
+
+def walk_deep(node: Any) -> Iterator[tuple[Any, int]]:
+    """The same with how deep each is, from 0; however deep that is."""
+    waiting = [] if node is None else [(node, 0)]
+    while waiting:
+        found, depth = waiting.pop()
+        yield found, depth
+        waiting.extend((child, depth + 1) for child in reversed([*children(found)]))

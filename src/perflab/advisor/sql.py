@@ -8,10 +8,15 @@ from pglast import ast, parse_sql
 from pglast.parser import ParseError, scan
 
 from perflab.advisor.errors import StatementError
+from perflab.advisor.nodes import walk_deep
 
 DML = (ast.SelectStmt, ast.InsertStmt, ast.UpdateStmt, ast.DeleteStmt, ast.MergeStmt)
 """Statements that have a plan."""
 
+MAX_WORDS, MAX_DEPTH = 5_000, 120
+"""Longer or deeper ones are refused: the parser would run out of stack, and end the process."""
+_FLAT = frozenset({"ASCII_44"})
+"""The token of a comma: lists may be long."""
 _VALUES = frozenset({"SCONST", "ICONST", "FCONST", "BCONST", "XCONST", "USCONST"})
 COMMENTS = frozenset({"SQL_COMMENT", "C_COMMENT"})
 """Tokens that say nothing to the server."""
@@ -20,6 +25,9 @@ COMMENTS = frozenset({"SQL_COMMENT", "C_COMMENT"})
 def parse_one(text: str) -> Any:
     """The one SELECT or DML statement of ``text``; a StatementError says why it is none."""
     try:
+        words = sum(token.name not in _VALUES | _FLAT | COMMENTS for token in scan(text))
+        if words > MAX_WORDS:
+            raise StatementError(f"has more than {MAX_WORDS:,} words")
         found = parse_sql(text)
     except ParseError as error:
         raise StatementError(f"does not parse: {_said(error)}") from None
@@ -33,6 +41,8 @@ def parse_one(text: str) -> Any:
         raise StatementError(f"is no SELECT, INSERT, UPDATE, DELETE or MERGE ({kind})")
     if isinstance(statement, ast.SelectStmt) and statement.intoClause is not None:
         raise StatementError("is SELECT INTO, which makes a table")
+    if any(depth > MAX_DEPTH for _node, depth in walk_deep(statement)):
+        raise StatementError("is nested too deeply")
     return statement
 
 

@@ -15,7 +15,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from perflab.advisor.advice import Advice, Unplanned, advise, plannable, statements_of
 from perflab.advisor.catalog import read_catalog
-from perflab.advisor.errors import AdvisorError
+from perflab.advisor.errors import AdvisorError, said
 from perflab.advisor.selection import Limits
 from perflab.advisor.statement_stats import take_snapshot
 from perflab.advisor.whatif import hypothetical
@@ -44,6 +44,14 @@ def advise_target(url: str, statements: Sequence[Statement] | None, limits: Limi
     Raises AdvisorError where the server cannot be reached, does not keep the connection
     read-only, or has no HypoPG.
     """
+    try:
+        return _advise(url, statements, limits)
+    except psycopg.Error as error:
+        reason = said(error)
+    raise AdvisorError(f"{VARIABLE}: the server gave up ({reason}); try again, or a smaller file")
+
+
+def _advise(url: str, statements: Sequence[Statement] | None, limits: Limits) -> TargetAdvice:
     with looking_at(url) as conn:
         asked = statements
         if asked is None:

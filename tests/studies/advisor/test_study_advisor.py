@@ -93,6 +93,11 @@ def test_from_slow_statements_to_measured_advice(case: Case) -> None:
         assert figure.axes[0].get_title(loc="left")
 
 
+def test_no_password_is_in_what_a_notebook_could_print(case: Case, postgres: Postgres) -> None:
+    assert postgres.address.password
+    assert postgres.address.password not in repr(case)
+
+
 def test_a_server_without_statistics_is_told_and_the_rest_goes_on(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import psycopg
@@ -23,18 +23,18 @@ from perflab.schema.queries import QUERIES
 from perflab.schema.query import Query
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Case:
     """Two copies of one database, and what is asked of it."""
 
-    before: str
+    before: str = field(repr=False)
     """conninfo: primary keys, a unique e-mail, foreign keys, no other index."""
-    advised: str
+    advised: str = field(repr=False)
     """conninfo of the copy in which the advice is built."""
     statements: tuple[Statement, ...]
     timed: tuple[Timed, ...]
     catalog: Catalog
-    datasets: Datasets
+    datasets: Datasets = field(repr=False)
     users: int
 
 

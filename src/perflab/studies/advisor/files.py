@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import psycopg
 
@@ -30,8 +30,8 @@ STATEMENT_S = 30.0
 class Measured:
     """What came of it."""
 
-    before: str
-    advised: str
+    before: str = field(repr=False)
+    advised: str = field(repr=False)
     """conninfos of the two copies."""
     advice: Advice
     unplanned: tuple[Unplanned, ...]
