@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -47,7 +48,9 @@ def datasets(postgres: Postgres) -> Iterator[Datasets]:
 
 @pytest.fixture(scope="module")
 def case(datasets: Datasets) -> Case:
-    return study.make_case(datasets, SIZES, 1)
+    """Every fourth statement of the application: the study does the same with all of them."""
+    whole = study.make_case(datasets, SIZES, 1)
+    return replace(whole, statements=whole.statements[::4], timed=whole.timed[::4])
 
 
 def test_from_slow_statements_to_measured_advice(case: Case) -> None:
