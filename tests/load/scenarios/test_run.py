@@ -308,6 +308,26 @@ def test_closed_users_wait_for_their_answer_and_think(tmp_path: Path) -> None:
         assert (starts[1:] >= ends[:-1] + 0.03).all()
 
 
+def test_users_who_think_pause_exponentially(tmp_path: Path) -> None:
+    async def answer(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        say(writer)
+
+    arrival = 'kind = "closed"\nthink_s = 0.05'
+    with serving(answer) as server:
+        text = scenario_text(arrival=arrival, duration_s=0.6, users=20)
+        run = run_against(server, tmp_path, text)
+    pauses = np.concatenate(
+        [
+            run.samples.scheduled_s[mine][1:] - run.samples.ended_s[mine][:-1]
+            for mine in (run.user == user for user in range(20))
+        ]
+    )
+    assert len(pauses) > 50
+    assert pauses.min() >= 0
+    assert 0.02 < pauses.mean() < 0.08
+    assert pauses.std() > 0.4 * pauses.mean(), "an exponential's is its mean"
+
+
 def test_pause_before_a_request_is_no_part_of_its_latency(tmp_path: Path) -> None:
     async def answer(asked: Asked, writer: asyncio.StreamWriter) -> None:
         say(writer)

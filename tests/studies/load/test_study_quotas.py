@@ -37,6 +37,22 @@ def test_forecast_decides_like_the_limiter(
     assert mine.tolist() == asyncio.run(decide())
 
 
+def test_request_exactly_a_period_after_a_granted_one_is_granted() -> None:
+    """The window is half-open, as the limiter's."""
+    policy = Policy(name="some", limit=1, period_s=10, algorithm="sliding_log")
+    times = np.array([1.0, 10.5, 11.0])
+
+    async def decide() -> list[bool]:
+        async with RateLimiter(None, [policy], wall=lambda: 0.0) as limiter:
+            return [
+                (await limiter.check("some", Subject.user(1), now=at)).allowed
+                for at in times.tolist()
+            ]
+
+    granted = SlidingLog(policy).follow(times, np.ones(3, dtype=np.int64)).tolist()
+    assert granted == asyncio.run(decide()) == [True, False, True]
+
+
 def test_share_in_the_long_run_is_what_is_asked_beyond_the_quota() -> None:
     """A user who asks for much more than the limit is granted the limit in every period."""
     logins = Past(AUTH, users=100, rate_per_s=20, seed=1)
