@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httptools
 import numpy as np
@@ -169,3 +171,22 @@ def test_interrupt_stops_the_load_and_leaves_no_thread() -> None:
     with serving(answer) as server, pytest.raises(KeyboardInterrupt):
         run_open(server.target, GET, [0.0, 1000.0], timeout_s=1000)
     assert not [one for one in threading.enumerate() if one.name == "perflab-load"]
+
+
+def test_loads_at_the_same_time_leave_the_interpreter_as_it_was() -> None:
+    before = sys.getswitchinterval()
+    during = []
+
+    async def answer(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        during.append(sys.getswitchinterval())
+        writer.write(OK)
+
+    with serving(answer) as server, ThreadPoolExecutor(2) as threads:
+        lengths = [0.3, 0.1]  # the first to begin is the last to end
+        runs = [
+            threads.submit(run_open, server.target, Request("GET", "/"), [0.0, seconds])
+            for seconds in lengths
+        ]
+        assert all(run.result().answered.all() for run in runs)
+    assert max(during) < before
+    assert sys.getswitchinterval() == before

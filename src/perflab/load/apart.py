@@ -27,6 +27,33 @@ _SWITCH_S: Final = 0.0001
 T = TypeVar("T")
 
 
+class _Precedence:
+    """While any load runs in this process, the interpreter changes threads fast."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loads = 0
+        self._before_s = 0.0
+
+    def take(self) -> None:
+        """A load begins."""
+        with self._lock:
+            self._loads += 1
+            if self._loads == 1:
+                self._before_s = sys.getswitchinterval()
+                sys.setswitchinterval(_SWITCH_S)
+
+    def give_back(self) -> None:
+        """A load has ended; after the last one all is as it was."""
+        with self._lock:
+            self._loads -= 1
+            if not self._loads:
+                sys.setswitchinterval(self._before_s)
+
+
+_PRECEDENCE: Final = _Precedence()
+
+
 def in_thread(engine: Engine[T], watch: Callable[[], None] | None = None) -> T:
     """Run a load while this thread waits; an interrupt of this thread stops the load.
 
@@ -43,8 +70,7 @@ def in_thread(engine: Engine[T], watch: Callable[[], None] | None = None) -> T:
         over.set()
 
     thread = threading.Thread(target=run, name="perflab-load", daemon=True)
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(_SWITCH_S)
+    _PRECEDENCE.take()
     thread.start()
     try:
         # not join, which up to Python 3.12 takes a thread for ended when interrupted
@@ -56,8 +82,8 @@ def in_thread(engine: Engine[T], watch: Callable[[], None] | None = None) -> T:
         over.wait()
         raise
     finally:
-        sys.setswitchinterval(before)
         thread.join()
+        _PRECEDENCE.give_back()
     (result,) = ended
     if isinstance(result, BaseException):
         raise result
