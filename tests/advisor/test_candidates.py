@@ -134,6 +134,16 @@ def test_a_value_that_differs_from_call_to_call_makes_no_partial_index(catalog: 
     )
 
 
+@pytest.mark.parametrize(("distinct", "partial"), [(100.0, True), (5_000.0, False)])
+def test_only_a_value_among_few_makes_a_partial_index(distinct: float, partial: bool) -> None:
+    owner = ColumnFacts("owner", "bigint", distinct=distinct, common={"7": 0.02})
+    tables = (TableFacts("t", "public", "t", 1e6, 10_000, (owner, ColumnFacts("at", "date"))),)
+
+    candidates = found(Catalog(tables), s="SELECT at FROM t WHERE owner = 7 ORDER BY at")
+
+    assert any("WHERE owner = 7" in on for on in candidates) is partial
+
+
 def test_columns_that_most_calls_name_come_first(catalog: Catalog) -> None:
     both = "SELECT * FROM orders WHERE state = $1 AND total = $2"
     uses = {

@@ -9,7 +9,7 @@ from perflab.advisor.existing import idle_indexes
 def test_idle_indexes_are_named_with_their_fault_and_kept_promises_are_not(database: str) -> None:
     with psycopg.connect(database, autocommit=True) as conn:
         for statement in (
-            "CREATE TABLE t (id int PRIMARY KEY, a int, b int, c text UNIQUE)",
+            "CREATE TABLE t (id int PRIMARY KEY, a int, b int, c text UNIQUE, EXCLUDE (id WITH =))",
             "INSERT INTO t SELECT n, n, n % 5, n::text FROM generate_series(1, 2000) n",
             "CREATE INDEX t_used ON t (b)",
             "CREATE INDEX t_twin ON t (b)",
