@@ -29,7 +29,7 @@ _HASH_BYTES = 32
 """From this width on a hash, 4 bytes of it, is worth a thought."""
 _NO_ORDER = frozenset({"json", "jsonb", "xml", "point", "box", "circle", "line", "path", "polygon"})
 _TEXT = frozenset({"text", "character varying"})
-_NAME_CHARS = 63 - 5
+_NAME_CHARS = 63 - 9
 
 
 class Candidate(msgspec.Struct, frozen=True):
@@ -77,14 +77,14 @@ class Candidate(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """Table and columns; four digits of the definition where these do not say everything."""
+        """Table and columns; eight digits of the definition where these do not say everything."""
         bare = self.table.rpartition(".")[2]
         words = re.findall(r"[a-z0-9_]+", " ".join((bare, *self.keys)).lower())
         name = "_".join(("idx", *words))[:_NAME_CHARS].rstrip("_")
         plain = self.method == "btree" and not (self.include or self.where)
         if plain and len(name) < _NAME_CHARS and all(key.isidentifier() for key in self.keys):
             return name
-        return f"{name}_{hashlib.sha256(f'{self.table} {self.on}'.encode()).hexdigest()[:4]}"
+        return f"{name}_{hashlib.sha256(f'{self.table} {self.on}'.encode()).hexdigest()[:8]}"
 
     def spec(self, serves: Sequence[str] = ()) -> IndexSpec:
         """What the index builder builds."""
