@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -14,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -44,6 +47,7 @@ def test_a_mistake_is_one_line_before_anything_starts() -> None:
     assert "profile='huge' is unknown" in refused("--profile", "huge")
     assert "65535" in refused("--port", "70000")
     assert "--port" in refused("--port", "x")
+    assert "there is no folder" in refused("--accounts", "/nowhere/accounts.csv")
 
 
 @pytest.fixture
@@ -76,6 +80,8 @@ def test_the_curl_lines_work_and_a_signal_leaves_nothing(
         "smoke",
         "--port",
         str(port),
+        "--accounts",
+        str(tmp_path / "accounts.csv"),
     ]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
@@ -102,6 +108,15 @@ def test_the_curl_lines_work_and_a_signal_leaves_nothing(
             '{"responses":[{"status":200', '{"openapi":"3.1.0"',
         ):  # fmt: skip
             assert part in answers.stdout, (part, answers.stdout)
+        assert stat.S_IMODE((tmp_path / "accounts.csv").stat().st_mode) == 0o600
+        with (tmp_path / "accounts.csv").open(newline="") as file:
+            accounts = list(csv.DictReader(file))
+        assert len({account["address"] for account in accounts}) == len(accounts) == 200
+        task = httpx.get(
+            f"http://127.0.0.1:{port}/tasks/{accounts[-1]['task']}",
+            headers={"authorization": f"Bearer {accounts[-1]['token']}"},
+        )
+        assert task.status_code == 200
         # nothing of the demo's password where others could read it
         command_line = " ".join(psutil.Process(process.pid).cmdline())
         assert "password" not in command_line

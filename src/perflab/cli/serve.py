@@ -7,6 +7,7 @@ import os
 import secrets
 import socket
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
@@ -16,6 +17,7 @@ from perflab.cli.console import console, progress_bars
 from perflab.errors import ParameterError
 
 if TYPE_CHECKING:
+    from perflab.api.settings import ApiSettings
     from perflab.datasets import Datasets
     from perflab.parameters import RungChoice
     from perflab.services import Services
@@ -30,6 +32,9 @@ def serve(
     profile: Annotated[str, typer.Option(help="quick, standard or full: how much data.")] = "quick",
     port: Annotated[int, typer.Option(min=1, max=65_535, help="On 127.0.0.1.")] = 8000,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seeds the data.")] = 42,
+    accounts: Annotated[
+        Path | None, typer.Option(help="Write users to this CSV file, for `perflab load`.")
+    ] = None,
 ) -> None:
     """Run the API under test on seeded data until Ctrl-C, for curl and browsers."""
     # imported here: `perflab --help` should not wait for what servers need
@@ -41,6 +46,8 @@ def serve(
         raise ParameterError(f"services={services!r} is unknown; choose one of {known}")
     sizes = load_profile(profile)
     check_port(port)
+    if accounts is not None and not accounts.parent.is_dir():
+        raise ParameterError(f"--accounts {accounts}: there is no folder {accounts.parent}")
 
     from perflab.datasets import Datasets, shared_buffers_mb, template_name
     from perflab.services import PostgresSettings, open_services
@@ -56,7 +63,7 @@ def serve(
         try:
             conninfo = _database(datasets)
             check_port(port)  # it was free a while ago
-            _run(conninfo, opened, port)
+            _run(conninfo, opened, port, accounts)
         finally:
             datasets.close()
     console.print("stopped; the servers are down and nothing is left")
@@ -105,7 +112,7 @@ def _busiest_user(conninfo: str) -> int:
     return int(row[0])
 
 
-def _run(conninfo: str, servers: Services, port: int) -> None:
+def _run(conninfo: str, servers: Services, port: int, accounts: Path | None) -> None:
     import asyncio
 
     import uvloop
@@ -124,7 +131,11 @@ def _run(conninfo: str, servers: Services, port: int) -> None:
         redis=servers.redis.url(),
         secret=os.environ.get(variable("secret")) or secrets.token_urlsafe(32),
         prefix=f"{servers.redis.prefix}api:",
+        # whoever loads it on this machine speaks for users behind many addresses
+        trusted_proxies=() if accounts is None else (f"{HOST}/32",),
     )
+    if accounts is not None:
+        _write_accounts(accounts, settings)
     # the data was "taken" at a moment of its own, and goes on from there
     behind_s = time.time() - NOW.timestamp()
     app = create_app(settings, clock=lambda: time.time() - behind_s)
@@ -134,6 +145,21 @@ def _run(conninfo: str, servers: Services, port: int) -> None:
                 app, host=HOST, port=port, ready=lambda: _greet(port, user_id, email, password)
             )
         )
+
+
+def _write_accounts(path: Path, settings: ApiSettings) -> None:
+    """As many users as the largest of the plan's scenarios has, signed in."""
+    from perflab.studies.api.site import signed_in
+    from perflab.studies.load.accounts import write_accounts
+    from perflab.studies.load.planned import USERS
+
+    password = secrets.token_urlsafe(12)
+    people = signed_in(settings.postgres, settings.secret, password, USERS)
+    try:
+        write_accounts(path, people, password)
+    except OSError as error:
+        raise ParameterError(f"--accounts {path}: cannot be written ({error.strerror})") from None
+    console.print(f"{len(people)} users: {path}", soft_wrap=True)
 
 
 def _greet(port: int, user_id: int, email: str, password: str) -> None:

@@ -117,17 +117,7 @@ def make_site(lab: Bench, identities: int, step: Step | None = None) -> Site:
     if report.failed:
         raise StudyError(f"index {report.failed[0].name}: {report.failed[0].reason}")
     secret, password = secrets.token_urlsafe(32), secrets.token_urlsafe(12)
-    with psycopg.connect(conninfo) as conn:
-        rows = conn.execute(_PEOPLE, [identities]).fetchall()
-    if not rows:
-        raise StudyError("no user of this profile has a task; choose one with more users")
-    users = [int(row[0]) for row in rows]
-    tokens = sign_in(conninfo, secret, users)
-    _give_password(conninfo, users, password)
-    people = tuple(
-        Person(int(user), str(email), int(task), token)
-        for (user, email, task), token in zip(rows, tokens, strict=True)
-    )
+    people = signed_in(conninfo, secret, password, identities)
     return Site(
         conninfo=conninfo,
         services=lab.services,
@@ -135,6 +125,24 @@ def make_site(lab: Bench, identities: int, step: Step | None = None) -> Site:
         secret=secret,
         password=password,
         people=people,
+    )
+
+
+def signed_in(conninfo: str, secret: str, password: str, identities: int) -> tuple[Person, ...]:
+    """So many users of a database, with a token each and one password; fewer if there are fewer.
+
+    A StudyError if there is none who has a task.
+    """
+    with psycopg.connect(conninfo) as conn:
+        rows = conn.execute(_PEOPLE, [identities]).fetchall()
+    if not rows:
+        raise StudyError("no user of this profile has a task; choose one with more users")
+    users = [int(row[0]) for row in rows]
+    tokens = sign_in(conninfo, secret, users)
+    _give_password(conninfo, users, password)
+    return tuple(
+        Person(int(user), str(email), int(task), token)
+        for (user, email, task), token in zip(rows, tokens, strict=True)
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import csv
 import tempfile
 import time
 from collections.abc import Sequence
@@ -34,6 +33,7 @@ from perflab.services import Redis
 from perflab.studies.api.cores import confined
 from perflab.studies.api.served import HOST, Orders
 from perflab.studies.api.site import Person, Site
+from perflab.studies.load.accounts import address_of, write_accounts
 from perflab.studies.load.quotas import Past
 from perflab.studies.loops import in_own_loop
 
@@ -138,7 +138,8 @@ def run_planned(
     trials = []
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="perflab-load-")))
-        accounts = _write_accounts(folder, site)
+        accounts = folder / "accounts.csv"
+        write_accounts(accounts, site.people, site.password)
         served = stack.enter_context(site.serving(orders))
         stack.enter_context(confined([psutil.Process()], site.cores.generator))
         for number, (part, quotas) in enumerate((p, q) for p in PARTS for q in orders):
@@ -200,24 +201,7 @@ async def _remember(
 
 
 def _subject(part: Part, number: int, person: Person) -> Subject:
-    return Subject.address(_address(number)) if part.by_address else Subject.user(person.user_id)
-
-
-def _address(number: int) -> str:
-    """Where a user's requests come from, as the proxy says (RFC 2544's range for benchmarks)."""
-    return f"198.18.{number // 250}.{number % 250 + 1}"
-
-
-def _write_accounts(folder: Path, site: Site) -> Path:
-    path = folder / "accounts.csv"
-    with path.open("w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file)
-        rows.writerow(["email", "password", "address", "token", "task"])
-        for number, person in enumerate(site.people):
-            rows.writerow(
-                [person.email, site.password, _address(number), person.token, person.task_id]
-            )
-    return path
+    return Subject.address(address_of(number)) if part.by_address else Subject.user(person.user_id)
 
 
 def _widened(orders: Orders) -> Orders:
