@@ -84,10 +84,9 @@ async def _lines() -> asyncio.StreamReader:
 async def _report(hub: Hub, lines: asyncio.StreamReader) -> None:
     process = psutil.Process()
     while await lines.readline():
-        times = process.cpu_times()
         report = HubReport(
             stats=hub.stats(),
-            cpu_s=times.user + times.system,
+            cpu_s=time.process_time(),
             rss_bytes=process.memory_info().rss,
             at=time.monotonic(),
         )
