@@ -41,6 +41,28 @@ def test_it_serves_and_stops_on_sigint_with_a_connection_open(world: World) -> N
     run(stopped())
 
 
+def test_more_clients_than_its_backlog_hold_their_connections_and_are_answered(
+    world: World,
+) -> None:
+    asked = b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n"
+
+    async def scenario(port: int) -> None:
+        held = []
+        for _ in range(12):
+            held += await asyncio.gather(
+                *(asyncio.open_connection("127.0.0.1", port) for _ in range(100))
+            )
+        for _, writer in held:
+            writer.write(asked)
+        async with asyncio.timeout(10):
+            first = await asyncio.gather(*(reader.read(15) for reader, _ in held))
+        assert all(answer.startswith(b"HTTP/1.1 200") for answer in first)
+        for _, writer in held:
+            writer.close()
+
+    run(served(world.settings, scenario))
+
+
 def test_a_startup_that_fails_says_why(world: World) -> None:
     settings = msgspec.structs.replace(
         world.settings, postgres="host=127.0.0.1 port=1 dbname=x", deadline_s=0.2

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from perflab.load import LoadError, Request, Target, run_closed
+from perflab.load import pool as pool_module
+from perflab.load.pool import Pool
 
 from .server import OK, Asked, never, ok, serving, then_closes
 
@@ -119,3 +121,23 @@ def test_argument_that_cannot_be_used_is_named(argument: str, value: Any) -> Non
     }
     with pytest.raises(LoadError, match=f"^{argument}: "):
         run_closed(**(arguments | {argument: value}))
+
+
+def test_many_connections_are_opened_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server's backlog is bounded: what does not fit is dropped and waits for a second try."""
+    opening = most = 0
+    connect = Pool._connect_ahead
+
+    async def counted(pool: Pool) -> None:
+        nonlocal opening, most
+        opening += 1
+        most = max(most, opening)
+        await connect(pool)
+        opening -= 1
+
+    monkeypatch.setattr(Pool, "_connect_ahead", counted)
+    monkeypatch.setattr(pool_module, "AHEAD_AT_ONCE", 8)
+    with serving(ok) as server:
+        samples = run_closed(server.target, GET, users=30, seconds=0.1)
+    assert most == 8
+    assert samples.connections_opened == server.connections == 30

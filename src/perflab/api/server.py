@@ -28,6 +28,9 @@ HEADER_BYTES: Final = 64 * 1024
 GRACE_S: Final = 3.0
 """How long requests that are under way may take once the server was told to stop."""
 _BACKLOG: Final = 1024
+_CONNECTIONS: Final = 16_384
+"""Served at once, idle ones included; left out, granian serves no more than its backlog, and the
+next client's connection is open but never answered."""
 _PAUSE_S: Final = 0.02
 
 
@@ -64,6 +67,7 @@ async def serve(
         http=HTTPModes.http1,
         websockets=False,
         backlog=_BACKLOG,
+        backpressure=_CONNECTIONS,
         http1_settings=HTTP1Settings(
             header_read_timeout=round(headers_s * 1000), max_buffer_size=HEADER_BYTES
         ),

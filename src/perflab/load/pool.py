@@ -17,6 +17,9 @@ from perflab.load.recorder import Recorder
 
 _SWEEP_S: Final = 0.02
 """How often timeouts are looked for: one timer for all of them instead of one a request."""
+AHEAD_AT_ONCE: Final = 256
+"""Connections that are opened at the same time: more than a server's backlog holds would be dropped
+by its kernel, and only tried again after a second."""
 
 
 class Pool:
@@ -82,7 +85,9 @@ class Pool:
         else:
             self._address = addresses[0]
             ahead = 0
-        await asyncio.gather(*(self._connect_ahead() for _ in range(len(self._all), ahead)))
+        for first in range(len(self._all), ahead, AHEAD_AT_ONCE):
+            several = range(first, min(ahead, first + AHEAD_AT_ONCE))
+            await asyncio.gather(*(self._connect_ahead() for _ in several))
         self._sweep()
 
     async def _connect_ahead(self) -> None:
