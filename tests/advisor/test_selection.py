@@ -167,6 +167,24 @@ def test_an_index_stays_only_where_it_earns_its_keep(
     assert [choice.candidate for choice in selection.chosen] == chosen
 
 
+def test_what_rides_along_goes_first_where_there_is_no_room() -> None:
+    costs = {A: 50.0, WIDE: 20.0}
+    what_if = Table(1_000.0, costs)
+    what_if.size_bytes = {A: 50, WIDE: 100}
+
+    selection = select(
+        [Statement("s", "SELECT 1")],
+        dict.fromkeys(costs, ("s",)),
+        what_if,
+        Limits(total_bytes=60),
+    )
+
+    assert [choice.candidate for choice in selection.chosen] == [A]
+    assert [(r.candidate, r.reason) for r in selection.rejected] == [
+        (WIDE, "no room: the limit on size")
+    ]
+
+
 def test_a_statement_that_is_quick_enough_gets_no_index() -> None:
     selection = select([Statement("s", "SELECT 1")], {A: ("s",)}, Table(9.0, {A: 1.0}))
 

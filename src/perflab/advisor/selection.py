@@ -156,7 +156,9 @@ class _Search:
                 self._drop(worst, reason, self._active - {worst})
         while sum(map(self._size, self._active)) > self._limits.total_bytes:
             worst = min(self._active, key=lambda c: (self._loss(c) / max(1, self._size(c)), c.name))
-            self._drop(worst, "no room: the limit on size", self._active - {worst})
+            others = self._active - {worst}
+            slim = {worst.slim} if worst.include else set[Candidate]()  # nothing rides along
+            self._drop(worst, "no room: the limit on size", others | slim)
 
     def outcome(self) -> Selection:
         """The chosen, costliest to miss first, and the reason for every other."""
