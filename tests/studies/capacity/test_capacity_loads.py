@@ -298,6 +298,13 @@ def test_what_the_generator_spoilt_is_void_and_counts_as_held_by_nobody() -> Non
     assert result.verdict.word == "void"
 
 
+def test_where_no_process_may_have_the_connections_nothing_is_judged() -> None:
+    (result, _) = judge(load_claims(), crowds(), ORIGIN)
+    assert result.verdict is not None
+    assert result.verdict.word == "cannot tell"
+    assert "ulimit -n" in result.verdict.reason
+
+
 def test_the_plans_rows_keep_measured_and_extrapolated_apart() -> None:
     found = crowds(crowd(1_000, 20))
     frame = rows_frame(load_claims(), found, ladder(), Interval(400.0, 400.0, 500.0))

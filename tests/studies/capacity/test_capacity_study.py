@@ -13,6 +13,7 @@ from perflab.capacity.scalability import NotFitted
 from perflab.schema.indexes import CATALOGUE
 from perflab.services import Services
 from perflab.studies.api.parts import FULL, NO_CACHE
+from perflab.studies.capacity import crowds
 from perflab.studies.capacity.crowds import gather
 from perflab.studies.capacity.ladder import climb, put_closed
 from perflab.studies.capacity.opened import NEITHER, Stack, open_stack, turn_takers
@@ -58,6 +59,14 @@ def test_closed_and_open_loads_are_put_on_and_attributed(stack: Stack) -> None:
     assert steps[0].rate_rps == 50.0
     assert [step.rate_rps for step in steps] == sorted(step.rate_rps for step in steps)
     assert all(step.found.counts.lookups > 0 for step in steps)
+
+
+def test_users_beyond_the_limit_of_open_files_are_left_out(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crowds, "_open_files", lambda: 210.0)
+    people = People(daily_users=100, think_s=0.2)
+    assert not gather(stack.full, people, 5_000.0, NotFitted("no model"), SIZES).measured
 
 
 def test_users_who_pause_make_the_requests_that_littles_law_says(stack: Stack) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import resource
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -18,6 +20,7 @@ from perflab.studies.capacity.ladder import Rung, put_closed
 from perflab.studies.capacity.model import Model, cores_for, most_users, p95_ms
 from perflab.studies.capacity.opened import Arm
 
+_OTHER_FILES: Final = 200
 ANSWERED: Final = 0.999
 """The share of requests with a good answer in a load that holds."""
 
@@ -85,6 +88,8 @@ class Crowds:
         Not estimable where all that were tried were held and the target was not among them: more
         was not measured, and what was not measured is not judged.
         """
+        if not self.measured:
+            return NotEstimable("too few open files for any of the loads; raise ulimit -n")
         if not self.usable:
             return NotEstimable("the generator was the limit in every load")
         failed = [crowd.users for crowd in self.usable if not crowd.holds]
@@ -112,13 +117,16 @@ def gather(
 ) -> Crowds:
     """As many users as the profile says, each on a connection of their own, until p95 is lost.
 
+    Numbers that a process may not have connections for are left out.
+
     Every pause is as long as the mean one, and the users begin spread over it: so requests come
     from the first moment on as often as later.
     """
     measured: list[Crowd] = []
-    for number, users in enumerate(sizes.people):
+    possible = [users for users in sizes.people if users + _OTHER_FILES <= _open_files()]
+    for number, users in enumerate(possible):
         if step:
-            step(f"{users:,} users", number, len(sizes.people))
+            step(f"{users:,} users", number, len(possible))
         rung = put_closed(arm, users, sizes.people_s, think_s=people.think_s, own_process=True)
         measured.append(Crowd(users, rung, promised_ms))
         if not measured[-1].holds:
@@ -129,6 +137,12 @@ def gather(
     simulated = {users: p95_ms(model.closed(users, people.think_s)) for users in sorted(asked)}
     most = most_users(model, people.think_s, promised_ms)
     return Crowds(tuple(measured), people, promised_ms, most, simulated)
+
+
+def _open_files() -> float:
+    """The most that a process of this machine may have."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return math.inf if hard == resource.RLIM_INFINITY else hard
 
 
 def crowds_frame(crowds: Crowds) -> pd.DataFrame:

@@ -35,7 +35,7 @@ def judge(claims: Claims, crowds: Crowds, origin: Origin) -> list[Result]:
                 n=sum(len(crowd.rung.good) for crowd in crowds.measured),
                 blocks=len(crowds.measured),
                 claim=claim,
-                saturated=not crowds.usable,
+                saturated=bool(crowds.measured) and not crowds.usable,
                 warnings=[
                     f"on one core; a user pauses for {crowds.people.think_s:g} s; p95 at most"
                     f" {crowds.promised_ms:g} ms",
