@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from perflab.load import Target
@@ -82,27 +82,20 @@ def serving(answer: Answer) -> Iterator[Server]:
     loop = asyncio.new_event_loop()
 
     async def main() -> None:
-        tasks: set[asyncio.Task[None]] = set()
-
         async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.current_task()
-            assert task is not None
-            tasks.add(task)
-            try:
+            with suppress(asyncio.CancelledError):
                 await server.connected(reader, writer)
-            except asyncio.CancelledError:
-                pass
-            finally:
-                tasks.discard(task)
 
         listening = await asyncio.start_server(connected, "127.0.0.1", 0, backlog=1024)
         server.port = listening.sockets[0].getsockname()[1]
         ready.set()
         await over.wait()
         listening.close()
-        for task in list(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        # all of them: a connection that was just accepted has a task that nobody has seen yet
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:
+            for task in others:
+                task.cancel()
+            await asyncio.wait(others)
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(main()), daemon=True)
     thread.start()
