@@ -188,6 +188,7 @@ def test_the_command_prints_estimates_and_writes_the_ddl(
     assert said.exit_code == 0, said.output
     assert "left out: line 2: the statement is no SELECT" in said.output
     assert "estimated, not measured" in said.output
+    assert "(1 calls): SELECT id FROM orders WHERE customer_id = ?" in said.output
     assert "duplicate: orders_twin on orders" in said.output
     assert out.read_text().startswith("CREATE INDEX CONCURRENTLY idx_orders_customer_id")
     assert PASSWORD not in said.output

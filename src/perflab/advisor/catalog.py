@@ -5,8 +5,9 @@ Read from catalogs and statistics only; no table is touched.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
+from typing import Any
 
 import msgspec
 import psycopg
@@ -99,6 +100,7 @@ def read_catalog(conn: psycopg.Connection) -> Catalog:
         columns = cursor.execute(_COLUMNS).fetchall()
         indexes = cursor.execute(_INDEXES).fetchall()
         extensions = cursor.execute("SELECT extname FROM pg_extension").fetchall()
+    columns_of, indexes_of = _by_table(columns), _by_table(indexes)
     return Catalog(
         tables=tuple(
             TableFacts(
@@ -107,14 +109,21 @@ def read_catalog(conn: psycopg.Connection) -> Catalog:
                 bare=t["bare"],
                 rows=max(0.0, t["rows"]),
                 pages=t["pages"],
-                columns=tuple(_column(c, t["rows"]) for c in columns if c["oid"] == t["oid"]),
-                indexes=tuple(_index(i) for i in indexes if i["oid"] == t["oid"]),
+                columns=tuple(_column(c, t["rows"]) for c in columns_of.get(t["oid"], ())),
+                indexes=tuple(map(_index, indexes_of.get(t["oid"], ()))),
                 writes=t["writes"],
             )
             for t in tables
         ),
         extensions=frozenset(row["extname"] for row in extensions),
     )
+
+
+def _by_table(rows: Sequence[Mapping[str, Any]]) -> dict[int, list[Mapping[str, Any]]]:
+    found: dict[int, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        found.setdefault(row["oid"], []).append(row)
+    return found
 
 
 def _column(row: Mapping[str, object], rows: float) -> ColumnFacts:

@@ -131,6 +131,8 @@ def _print_refused(read: Workload | None, unplanned: list[str]) -> None:
 
 
 def _print_estimate(advice: Advice) -> None:
+    from perflab.advisor.workload import shown
+
     selection = advice.selection
     before, after = selection.cost_before, selection.cost_after
     saved = 100 * (1 - after / before) if before else 0.0
@@ -150,9 +152,14 @@ def _print_estimate(advice: Advice) -> None:
             escape(", ".join(choice.serves)),
         )
     console.print(table if selection.chosen else "the workload needs no further index")
+    served = {name for choice in selection.chosen for name in choice.serves}
+    for one in advice.statements:
+        if one.name in served:
+            what = f"{one.name} ({one.calls:,.0f} calls): {shown(one)}"
+            console.print(f"  [dim]{escape(what)}[/]", soft_wrap=True)
     console.print(f"{len(selection.rejected)} candidates rejected, among them:")
-    for one in selection.rejected[:_SHOWN]:
-        what = f"{one.candidate.table} {one.candidate.on}: {one.reason}"
+    for rejected in selection.rejected[:_SHOWN]:
+        what = f"{rejected.candidate.table} {rejected.candidate.on}: {rejected.reason}"
         console.print(f"  {escape(what)}", soft_wrap=True)
 
 
