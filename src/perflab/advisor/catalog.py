@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import psycopg
+from psycopg import sql
 from psycopg.rows import dict_row
 
 
@@ -75,7 +76,10 @@ class TableFacts(msgspec.Struct, frozen=True, dict=True):
 
 
 class Catalog(msgspec.Struct, frozen=True, dict=True):
-    """The tables of a database, those of the system and of extensions left out."""
+    """The tables of a database; those of the system, of extensions and partitioned ones left out.
+
+    A partitioned table takes no CREATE INDEX CONCURRENTLY: advice for it would be another one.
+    """
 
     tables: tuple[TableFacts, ...]
     extensions: frozenset[str] = frozenset()
@@ -126,37 +130,37 @@ def _by_table(rows: Sequence[Mapping[str, Any]]) -> dict[int, list[Mapping[str, 
     return found
 
 
-def _column(row: Mapping[str, object], rows: float) -> ColumnFacts:
+def _column(row: Mapping[str, Any], rows: float) -> ColumnFacts:
     fields = {name: row[name] for name in _COLUMN_FIELDS}
-    distinct = float(str(row["n_distinct"]))
+    distinct = float(row["n_distinct"])
     if distinct < 0:  # a share of the rows
         distinct *= -max(rows, 0.0)
     values, shares = row["common_values"], row["common_shares"]
-    common = dict(zip(values, shares, strict=False)) if values and shares else {}  # type: ignore[call-overload]
+    common = dict(zip(values, shares, strict=False)) if values and shares else {}
     return msgspec.convert({**fields, "distinct": distinct, "common": common}, ColumnFacts)
 
 
-def _index(row: Mapping[str, object]) -> IndexFacts:
+def _index(row: Mapping[str, Any]) -> IndexFacts:
     return msgspec.convert({k: v for k, v in row.items() if k != "oid"}, IndexFacts)
 
 
 _COLUMN_FIELDS = ("name", "type", "is_array", "nullable", "width", "null_share", "correlation")
 
-_OWN = """
-    c.relkind IN ('r', 'm', 'p') AND n.nspname !~ '^(pg_|information_schema$)'
+_OWN = sql.SQL("""
+    c.relkind IN ('r', 'm') AND n.nspname !~ '^(pg_|information_schema$)'
     AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e')
-"""
+""")
 
-_TABLES = f"""
+_TABLES = sql.SQL("""
     SELECT c.oid, c.oid::regclass::text AS name, n.nspname::text AS schema, c.relname::text AS bare,
            c.reltuples::float8 AS rows, c.relpages AS pages,
            coalesce(s.n_tup_ins + s.n_tup_upd + s.n_tup_del, 0) AS writes
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     LEFT JOIN pg_stat_all_tables s ON s.relid = c.oid
     WHERE {_OWN} ORDER BY 2
-"""  # noqa: S608 - constants of this module
+""").format(_OWN=_OWN)
 
-_COLUMNS = f"""
+_COLUMNS = sql.SQL("""
     SELECT c.oid, quote_ident(a.attname) AS name, format_type(a.atttypid, NULL) AS type,
            t.typcategory = 'A' AS is_array, NOT a.attnotnull AS nullable,
            coalesce(s.avg_width, 8) AS width, coalesce(s.n_distinct, 0)::float8 AS n_distinct,
@@ -170,9 +174,9 @@ _COLUMNS = f"""
     LEFT JOIN pg_stats s ON s.schemaname = n.nspname AND s.tablename = c.relname
       AND s.attname = a.attname AND NOT s.inherited
     WHERE {_OWN} ORDER BY c.oid, a.attnum
-"""  # noqa: S608 - constants of this module
+""").format(_OWN=_OWN)
 
-_INDEXES = f"""
+_INDEXES = sql.SQL("""
     SELECT c.oid, i.indexrelid::regclass::text AS name, m.amname::text AS method,
            (SELECT array_agg(k.text || k.turned ORDER BY k.n)
             FROM (SELECT n, pg_get_indexdef(i.indexrelid, n, true) AS text,
@@ -192,4 +196,4 @@ _INDEXES = f"""
     JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am m ON m.oid = x.relam
     LEFT JOIN pg_stat_all_indexes s ON s.indexrelid = i.indexrelid
     WHERE {_OWN} ORDER BY 2
-"""  # noqa: S608 - constants of this module
+""").format(_OWN=_OWN)

@@ -40,6 +40,7 @@ class _Use:
 
     def __init__(self, facts: TableFacts | None) -> None:
         self.facts = facts
+        self.table = facts.name if facts else ""
         self.parts: dict[str, list[Any]] = {}
         self.whole = False
 
@@ -49,9 +50,8 @@ class _Use:
             values.append(value)
 
     def frozen(self) -> TableUse:
-        assert self.facts is not None  # noqa: S101 - opaque relations are not among the found
         parts = {name: tuple(values) for name, values in self.parts.items()}
-        return TableUse(self.facts.name, whole=self.whole, **parts)
+        return TableUse(self.table, whole=self.whole, **parts)
 
 
 class _Level:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from pglast import ast
 from pglast.parser import ParseError, fingerprint, scan
 
 from perflab.advisor.errors import StatementError
-from perflab.advisor.nodes import walk
+from perflab.advisor.nodes import is_a, walk
 from perflab.advisor.sql import COMMENTS, parse_one, redacted
 
 MAX_FILE_BYTES, MAX_STATEMENT_BYTES, MAX_STATEMENTS = 8 * 2**20, 256 * 1024, 2_000
@@ -104,11 +105,11 @@ def parse_workload(text: str) -> Workload:
     return Workload(_named(tuple(merged.values())), tuple(refused))
 
 
-def check_functions(statement: object) -> None:
+def check_functions(statement: Any) -> None:
     """A StatementError for a parsed statement that calls what reaches beyond tables."""
     for node in walk(statement):
-        if isinstance(node, ast.FuncCall):
-            name = str(node.funcname[-1].sval)  # type: ignore[index]
+        if is_a(node, ast.FuncCall):
+            name = str(node.funcname[-1].sval)
             if _FORBIDDEN.fullmatch(name):
                 raise StatementError(f"calls {name}(), which reaches beyond tables")
         elif isinstance(node, ast.LockingClause):
