@@ -59,6 +59,10 @@ class KnownRung(Rung):
     def rps(self) -> float:
         return self.said_rps
 
+    @property
+    def rps_to_the_end(self) -> float:
+        return self.said_rps
+
 
 def rung(users: int, rps: float, latency_s: Any = 0.01, *, late_s: float = 0.0) -> KnownRung:
     """A rung of this throughput and these latencies."""

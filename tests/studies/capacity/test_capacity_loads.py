@@ -19,7 +19,13 @@ from perflab.measure.statistics import Interval, NotEstimable
 from perflab.studies.api.ceiling import Reading
 from perflab.studies.capacity.attribution import Attribution, read_counts
 from perflab.studies.capacity.crowds import Crowd, Crowds, crowds_frame
-from perflab.studies.capacity.held_back import Predicted, held_back_frame, twice_the_knee
+from perflab.studies.capacity.held_back import (
+    Predicted,
+    Seen,
+    held_back_frame,
+    rows_of,
+    twice_the_knee,
+)
 from perflab.studies.capacity.ladder import Ladder, Rung, fit_rungs
 from perflab.studies.capacity.model import calibrate, most_users, p95_ms
 from perflab.studies.capacity.steps import OpenStep, core_rps, limit_of
@@ -78,6 +84,14 @@ def test_only_good_answers_count_into_throughput() -> None:
     good = np.arange(100) % 4 != 0
     assert Rung(1, read, good, FOUND).rps == pytest.approx(0.75 * read.rps)
     assert Rung(1, read, good, FOUND).others == 25
+
+
+def test_answers_that_take_longer_than_the_load_are_waited_for_where_the_rate_needs_them() -> None:
+    """Ten answers after two seconds, in a load of a tenth of one: none ended within it."""
+    read = reading(np.full(10, 2.0), seconds=0.1)
+    slow = Rung(10, read, read.samples.status == 200, FOUND)
+    assert slow.rps == 0.0
+    assert slow.rps_to_the_end == pytest.approx(10 / 2.09)
 
 
 def test_tables_show_the_law_or_why_there_is_none() -> None:
@@ -249,6 +263,15 @@ def test_a_prediction_is_within_its_bound_or_off(
     one = Predicted("a load", figure, predicted, 100.0, 90.0, 110.0, void)
     assert one.finding == finding
     assert len(held_back_frame([one])) == 1
+
+
+def test_of_repetitions_only_those_count_that_the_generator_did_not_spoil() -> None:
+    seen = [Seen(100.0, 10.0, ""), Seen(1.0, 900.0, "late"), Seen(110.0, 12.0, "")]
+    throughput, p95 = rows_of("a load", 105.0, 11.0, seen)
+    assert (throughput.measured, throughput.least, p95.most) == (105.0, 100.0, 12.0)
+    assert throughput.finding == p95.finding == "within"
+    (void, _) = rows_of("a load", 105.0, 11.0, [Seen(100.0, 10.0, "late")])
+    assert void.finding == "void: the generator was the limit"
 
 
 # --- users who pause ---

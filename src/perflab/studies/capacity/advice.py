@@ -34,7 +34,7 @@ def advise(
     highest = ladder.at(ladder.peak[0])[0].found
     settings = stack.site.orders().settings
     cached, uncached = (
-        float(np.median([rung.rps for rung in arms[name]])) for name in (FULL, NO_CACHE)
+        float(np.median([rung.rps_to_the_end for rung in arms[name]])) for name in (FULL, NO_CACHE)
     )
     hit_ratio = held.found.hit_ratio
     usable = np.isfinite(hit_ratio) and min(cached, uncached) > 0

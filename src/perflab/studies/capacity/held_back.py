@@ -9,21 +9,20 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from perflab.capacity.scalability import NotFitted, Scalability
 from perflab.measure.statistics import NotEstimable
 from perflab.progress import Step
 from perflab.report.not_run import NotRun
 from perflab.studies.api.loads import put_load
-from perflab.studies.capacity.ladder import Ladder, put_closed
+from perflab.studies.capacity.ladder import Ladder, put_closed, rate_to_the_end
 from perflab.studies.capacity.model import Model, p95_ms
 from perflab.studies.capacity.opened import Arm
 
 OPEN_SHARE: Final = 0.80
 """Of the measured peak."""
 MOST_OFF: Final = {"throughput": 0.10, "p95": 0.25}
-REPETITIONS: Final = 2
+REPETITIONS: Final = 3
 
 
 @dataclass(frozen=True)
@@ -54,6 +53,16 @@ class Predicted:
         return "within" if abs(self.off) <= MOST_OFF[self.figure] else "off"
 
 
+@dataclass(frozen=True)
+class Seen:
+    """One repetition of a load."""
+
+    rps: float
+    """Good answers a second."""
+    p95_ms: float
+    void: str
+
+
 def hold_back(
     arm: Arm,
     ladder: Ladder,
@@ -76,43 +85,18 @@ def hold_back(
     if isinstance(ladder.fitted, Scalability):
         rps[1] = float(ladder.fitted.fitted.at(users))
     p95 = [_middle(p95_ms(run)) for run in simulated]
-    opened, closed = [], []
+    opened: list[Seen] = []
+    closed: list[Seen] = []
     for number in range(REPETITIONS):
         if step:
             step("held-back loads", number, REPETITIONS)
-        opened.append(put_load(arm.served, arm.traffic, rate, seconds, seed + number))
-        closed.append(put_closed(arm, users, seconds))
+        load = put_load(arm.served, arm.traffic, rate, seconds, seed + number)
+        answers = rate_to_the_end(load.good, load.reading.samples.ended_s)
+        opened.append(Seen(answers, load.quantile_ms(0.95), load.void))
+        rung = put_closed(arm, users, seconds)
+        closed.append(Seen(rung.rps, rung.quantile_ms(0.95), rung.reading.void))
     first, second = f"{rate:,.0f} arrivals/s", f"{users} users without a pause"
-    return (
-        _row(
-            first,
-            "throughput",
-            rps[0],
-            [_rate_of(one.good, one.reading.samples.ended_s) for one in opened],
-            [one.void for one in opened],
-        ),
-        _row(
-            first,
-            "p95",
-            p95[0],
-            [one.quantile_ms(0.95) for one in opened],
-            [one.void for one in opened],
-        ),
-        _row(
-            second,
-            "throughput",
-            rps[1],
-            [one.rps for one in closed],
-            [one.reading.void for one in closed],
-        ),
-        _row(
-            second,
-            "p95",
-            p95[1],
-            [one.quantile_ms(0.95) for one in closed],
-            [one.reading.void for one in closed],
-        ),
-    )
+    return (*rows_of(first, rps[0], p95[0], opened), *rows_of(second, rps[1], p95[1], closed))
 
 
 def twice_the_knee(ladder: Ladder) -> int:
@@ -147,24 +131,18 @@ def held_back_frame(found: Sequence[Predicted]) -> pd.DataFrame:
     )
 
 
-def _row(
-    load: str, figure: str, predicted: float, measured: Sequence[float], void: Sequence[str]
-) -> Predicted:
-    return Predicted(
-        load,
-        figure,
-        predicted,
-        float(np.median(measured)),
-        min(measured),
-        max(measured),
-        next((reason for reason in void if reason), ""),
+def rows_of(load: str, rps: float, p95: float, seen: Sequence[Seen]) -> tuple[Predicted, ...]:
+    """Both figures of one load, over the repetitions that the generator did not spoil."""
+    good = [one for one in seen if not one.void]
+    void = "" if good else seen[0].void
+    measured = {
+        "throughput": [one.rps for one in good or seen],
+        "p95": [one.p95_ms for one in good or seen],
+    }
+    return tuple(
+        Predicted(load, name, predicted, float(np.median(those)), min(those), max(those), void)
+        for (name, those), predicted in zip(measured.items(), (rps, p95), strict=True)
     )
-
-
-def _rate_of(good: NDArray[np.bool_], ended_s: NDArray[np.float64]) -> float:
-    """Good answers a second, until the last of them."""
-    ends = ended_s[good]
-    return len(ends) / float(ends.max()) if len(ends) else math.nan
 
 
 def _middle(estimate: object) -> float:

@@ -42,6 +42,11 @@ class Rung:
         return self.reading.rps * int(np.count_nonzero(self.good)) / whole
 
     @property
+    def rps_to_the_end(self) -> float:
+        """Good answers a second until the last one, for answers that take as long as a load."""
+        return rate_to_the_end(self.good, self.reading.samples.ended_s)
+
+    @property
     def others(self) -> int:
         """Requests without a good answer."""
         return len(self.good) - int(np.count_nonzero(self.good))
@@ -91,6 +96,12 @@ class Ladder:
     def service_s(self) -> Floats:
         """What a request takes that nobody else is there with."""
         return np.concatenate([rung.service_s for rung in self.at(self.users[0])])
+
+
+def rate_to_the_end(good: NDArray[np.bool_], ended_s: Floats) -> float:
+    """Good answers a second until the last of them; 0 without any."""
+    ends = ended_s[good]
+    return len(ends) / float(ends.max()) if len(ends) else 0.0
 
 
 def put_closed(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -63,7 +63,7 @@ def measure_arms(
         for name, arm in stack.arms.items():
             if step:
                 step(NAMES[name], number, ARM_REPETITIONS)
-            found[name].append(put_closed(arm, users, sizes.load_s))
+            found[name].append(put_closed(arm, users, sizes.step_s))
     return {name: tuple(rungs) for name, rungs in found.items()}
 
 
@@ -73,7 +73,7 @@ def basis_of(
     """What the money rests on; a NotRun where a core holds nothing."""
     if isinstance(core, NotEstimable):
         return NotRun("costs", core.reason)
-    rps = {name: float(np.median([rung.rps for rung in rungs])) for name, rungs in arms.items()}
+    rps = {name: _rps(rungs) for name, rungs in arms.items()}
     if min(rps.values()) <= 0:
         return NotRun("costs", "one of the servers did not answer in time")
     bodies = np.concatenate([rung.reading.samples.body_bytes for rung in arms[FULL]])
@@ -83,6 +83,10 @@ def basis_of(
         float(bodies.mean()) + HEAD_BYTES,
         stack.database_gb / stack.database_users,
     )
+
+
+def _rps(rungs: Sequence[Rung]) -> float:
+    return float(np.median([rung.rps_to_the_end for rung in rungs]))
 
 
 def month(
