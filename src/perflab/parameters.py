@@ -97,10 +97,21 @@ class DatabaseParameters(Common, frozen=True, forbid_unknown_fields=True, kw_onl
 class AdvisorParameters(Common, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """02_index_advisor."""
 
+    by_default: ClassVar[bool] = find_spec("pglast") is not None
+
     slow_ms: Annotated[float, msgspec.Meta(ge=0)] = 2.0
     """Mean execution time from which on a statement is shown as slow."""
     indexes_per_table: Annotated[int, msgspec.Meta(ge=1)] = 10
     """The most indexes that the advice may leave on one table, those there included."""
+
+    def verify(self) -> None:
+        """The parser must be installed."""
+        super().verify()
+        if find_spec("pglast") is None:
+            raise ParameterError(
+                "02_index_advisor reads statements with PostgreSQL's parser, which is not"
+                " installed here: pip install 'perflab[advisor]'"
+            )
 
 
 class CacheParameters(Common, frozen=True, forbid_unknown_fields=True, kw_only=True):
