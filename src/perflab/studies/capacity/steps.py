@@ -17,7 +17,7 @@ from perflab.studies.api.search import Bracket, bracket
 from perflab.studies.capacity.attribution import Attribution, attributed
 from perflab.studies.capacity.opened import Arm
 
-SHARES: Final = (0.5, 0.7, 0.8, 0.9, 1.0, 1.15, 1.3, 1.5)
+SHARES: Final = (0.5, 0.7, 0.85, 1.0, 1.15, 1.3, 1.5)
 """The steps' rates, as shares of the closed loads' highest throughput: that is of short loads, and
 the limit may lie above it."""
 MOST_OTHERS: Final = 0.001
