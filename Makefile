@@ -80,7 +80,7 @@ unit: setup-test
 	@$(BIN)/pytest -m serial
 
 nbval: setup-test
-	@$(BIN)/pytest --nbval notebooks --timeout=900
+	@$(BIN)/pytest --nbval notebooks --timeout=900 -n $(WORKERS) --dist loadfile
 
 coverage-proof: setup-test
 	@$(BIN)/pytest tests/measure/test_coverage.py --repetitions=1000 -s
