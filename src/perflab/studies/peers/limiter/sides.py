@@ -58,7 +58,8 @@ async def limits_moving_window(server: Server, *, timeouts: bool) -> AsyncIterat
     item = RateLimitItemPerMinute(LIMIT, PERIOD_S // 60)
 
     async def decide(number: int) -> bool:
-        return await limiter.hit(item, str(number))
+        admitted: bool = await limiter.hit(item, str(number))
+        return admitted
 
     try:
         yield decide
