@@ -6,7 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -73,19 +73,21 @@ class LabClient(PapermillNotebookClient):  # type: ignore[misc]  # papermill shi
             raise
 
     async def _end_cell(self) -> None:
-        """Interrupt the running cell and wait for its answer.
+        """Interrupt the running cell and wait until the kernel has answered it.
 
         A kernel that is shut down in the middle of a cell prints a traceback about its sockets,
-        and the task that waited for the cell prints another.
+        and a task that nobody reads prints another. The tasks that waited for the cell are of no
+        use any more: the interrupt may have ended any one of them. So the kernel is asked something
+        else, which it answers when the cell is over.
         """
         waiting = asyncio.all_tasks() - {asyncio.current_task()}
-        if not waiting:
-            return
-        await ensure_async(self.km.interrupt_kernel())
-        _, late = await asyncio.wait(waiting, timeout=_INTERRUPT_S)
-        for task in late:
+        for task in waiting:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
+        await ensure_async(self.km.interrupt_kernel())
+        with suppress(TimeoutError, DeadKernelError):
+            async with asyncio.timeout(_INTERRUPT_S):
+                await self.async_wait_for_reply(self.kc.kernel_info())
 
 
 _INTERRUPT_S = 5.0

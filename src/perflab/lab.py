@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from perflab.datasets import Datasets, shared_buffers_mb, template_name
 from perflab.errors import ParameterError
 from perflab.measure.claims import Claims, load_claims
-from perflab.measure.environment import Environment, capture, write_environment
+from perflab.measure.environment import Environment, add_environment, capture
 from perflab.measure.results import Origin, Result, write_results
 from perflab.parameters import (
     NOTEBOOKS,
@@ -125,9 +125,7 @@ class Lab:
                     used["edge"] = self._edge
             lacking = [sentence for server in used.values() for sentence in lacks(server)]
             self._environment = capture(used, lacking)
-            path = self.run.path / "environment.json"
-            if self._services is not None or not path.exists():
-                write_environment(path, self._environment)  # a notebook with servers knows more
+            add_environment(self.run.environment, self._environment)
         return self._environment
 
     @property

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from perflab.measure.environment import (
     ServerFacts,
+    add_environment,
     capture,
     environment_id,
     guarded,
@@ -112,3 +114,16 @@ def test_a_part_that_ran_on_an_unsteady_machine_is_marked() -> None:
     assert part.steadiness == 0.93
     assert part.warnings == ("unsteady machine: a busy loop got 93% of a core",)
     assert guarded(lambda: 1, spin=lambda: 0.96).warnings == ()
+
+
+def test_a_later_notebook_of_a_run_adds_its_servers_to_the_earlier_ones(tmp_path: Path) -> None:
+    path = tmp_path / "run" / "environment.json"
+    told = capture()
+    edge, old, new = (ServerFacts("embedded", version) for version in ("1.31", "17", "18"))
+
+    add_environment(path, replace(told, servers={"edge": edge, "postgres": old}, lacks=("a", "b")))
+    add_environment(path, replace(told, servers={"postgres": new}, lacks=("b", "c")))
+
+    written = read_environment(path)
+    assert written.servers == {"edge": edge, "postgres": new}
+    assert written.lacks == ("a", "b", "c")

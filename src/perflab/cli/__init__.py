@@ -12,7 +12,7 @@ from rich.markup import escape
 from perflab import __version__
 from perflab.cli.advise import advise
 from perflab.cli.compare import compare
-from perflab.cli.console import console
+from perflab.cli.console import console, widen_logs
 from perflab.cli.doctor import doctor
 from perflab.cli.load import load
 from perflab.cli.report import report
@@ -52,6 +52,7 @@ def main() -> None:
     """The ``perflab`` command: a person's mistake ends in one line and exit code 2."""
     # `kill` must close the servers as Ctrl-C does
     signal.signal(signal.SIGTERM, _terminate)
+    widen_logs()
     try:
         app(standalone_mode=True)
     except PerflabError as error:

@@ -18,12 +18,13 @@ from rich.progress import (
 LOG_WIDTH = 120
 """Columns of a log, where rich itself would take 80 and cut words; COLUMNS chooses another."""
 
-
-def _width() -> int | None:
-    return None if sys.stdout.isatty() or os.environ.get("COLUMNS") else LOG_WIDTH
+console = Console(highlight=False)
 
 
-console = Console(highlight=False, width=_width())
+def widen_logs() -> None:
+    """Use ``LOG_WIDTH`` where nobody says how wide the output is."""
+    if not sys.stdout.isatty() and not os.environ.get("COLUMNS"):
+        console.width = LOG_WIDTH
 
 
 def progress_bars() -> Progress:

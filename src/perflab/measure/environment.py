@@ -150,6 +150,18 @@ def write_environment(path: Path, environment: Environment) -> None:
     path.write_bytes(msgspec.json.format(msgspec.json.encode(environment), indent=2) + b"\n")
 
 
+def add_environment(path: Path, environment: Environment) -> None:
+    """Write ``environment.json``, and what earlier notebooks of the run said of other servers."""
+    if path.exists():
+        earlier = read_environment(path)
+        environment = msgspec.structs.replace(
+            environment,
+            servers={**earlier.servers, **environment.servers},
+            lacks=tuple(dict.fromkeys((*earlier.lacks, *environment.lacks))),
+        )
+    write_environment(path, environment)
+
+
 def read_environment(path: Path) -> Environment:
     """Read what ``write_environment`` wrote."""
     return msgspec.json.decode(path.read_bytes(), type=Environment)

@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from perflab.measure.experiment import without_gc
 from perflab.realtime import ChannelLog, ChannelsUnavailable, Lane
 from perflab.studies.realtime.stage import Stage
 
@@ -57,10 +58,13 @@ def publishing(
     stage: Stage, streams: list[Stream], seconds: float, first_id: int = 0
 ) -> Future[Published]:
     """Publish in a thread of its own; what left is known at the end."""
+
+    def publish() -> Published:
+        with without_gc():
+            return asyncio.run(_publish(stage, streams, seconds, first_id))
+
     pool = ThreadPoolExecutor(1)
-    work: Future[Published] = pool.submit(
-        lambda: asyncio.run(_publish(stage, streams, seconds, first_id))
-    )
+    work = pool.submit(publish)
     pool.shutdown(wait=False)
     return work
 
