@@ -183,9 +183,9 @@ def _rate(name: str, value: float) -> None:
 def _count_or_seconds(
     count: int | None, seconds: float | None
 ) -> tuple[int, float] | tuple[None, float]:
-    if (count is None) == (seconds is None):
-        both = "both are" if count is not None else "neither is"
-        raise LoadError(f"count, seconds: give one of the two; {both} given")
-    if count is not None:
+    if count is not None and seconds is None:
         return whole("count", count, 1), 0.0
-    return None, positive("seconds", seconds)  # type: ignore[arg-type]
+    if seconds is not None and count is None:
+        return None, positive("seconds", seconds)
+    both = "both are" if count is not None else "neither is"
+    raise LoadError(f"count, seconds: give one of the two; {both} given")
