@@ -87,7 +87,7 @@ def delivery_plot(deliveries: Sequence[Delivery]) -> Figure:
         x="percent",
         y="ms",
         hue="series",
-        title="Critical messages do not wait for a batch; normal ones wait at most the interval",
+        title="Critical messages wait for no batch, normal ones for one",
         x_label="% of deliveries at most this slow",
         y_label="publish to callback (ms)",
         log="y",

@@ -224,9 +224,8 @@ def rivals_plot(rivalry: Rivalry) -> Figure:
         label="label",
         value="ratio",
         hue="arm",
-        title=f"The advice is quicker for {quicker} of {len(frame)} statements, slower for"
-        f" {slower}; the {len(far)} furthest from 1",
-        x_label="median time, advice over catalogue (95 % interval)",
+        title=f"Of {len(frame)} statements {quicker} are quicker with the advice, {slower} slower",
+        x_label=f"median time, advice over catalogue; the {len(far)} furthest from 1",
     )
 
 

@@ -43,7 +43,8 @@ def slow_plot(slow: Sequence[SlowQuery]) -> Figure | NotRun:
     if not slow:
         return NotRun("slow statements", "none reaches a threshold")
     frame = _frame(slow[:_SHOWN])
-    frame["label"] = frame["text"].str.slice(0, 50) + "…"
+    # a pair of $1 and $2 would be set as a formula
+    frame["label"] = frame["text"].str.slice(0, 50).str.replace("$", r"\$", regex=False) + "…"
     few = sum(one.share_percent for one in slow[:5])
     return plots.bars(
         frame,
