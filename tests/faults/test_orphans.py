@@ -17,10 +17,10 @@ import psycopg
 import pytest
 from jupyter_client.manager import KernelManager
 
-from perflab.services import attach_services, open_services
+from perflab.services import attach_services, open_services, warden
 from perflab.services.home import sweep
 
-from .owners import ATTACH, STAY, Owner, homes_of, until, watchdog_of
+from .owners import ATTACH, LIMIT_S, STAY, Owner, homes_of, until, watchdog_of
 
 OPEN = """
 import os, sys, threading, time
@@ -131,6 +131,19 @@ def test_owner_killed_at_any_moment_leaves_nothing(
     assert until(lambda: not homes_of(pid)), homes_of(pid)
     left = Path(f"perflab-{pid}-")
     assert until(lambda: not processes_of(left)), processes_of(left)
+
+
+def test_owner_killed_before_its_watchdog_is_ready_leaves_nothing(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)  # nobody is there to hear "ready"
+    with os.fdopen(writer, "wb") as unheard:
+        watchdog = subprocess.Popen(
+            [sys.executable, "-I", "-S", warden.__file__, tmp_path / "home", str(os.getpid())],
+            stdin=subprocess.DEVNULL,
+            stdout=unheard,
+        )
+    assert watchdog.wait(LIMIT_S) == 0
+    assert not (tmp_path / "home").exists()
 
 
 @pytest.mark.parametrize("program", ["sys.exit(3)\n", "raise RuntimeError\n", "os.abort()\n"])

@@ -282,6 +282,14 @@ def _watch(owner: int) -> None:
             return
 
 
+def _answer(text: str) -> None:
+    """Tell the owner; where it was killed meanwhile, what is left to do is the same."""
+    try:
+        os.write(1, text.encode())
+    except BrokenPipeError:
+        return
+
+
 def main() -> None:
     """Make the folder, say so, watch the owner, clean up."""
     folder, owner = sys.argv[1], int(sys.argv[2])
@@ -292,9 +300,9 @@ def main() -> None:
         with open(f"{folder}/machine", "w", encoding="ascii") as file:
             file.write(machine())
     except OSError as error:
-        os.write(1, str(error.strerror).encode())
+        _answer(str(error.strerror))
         sys.exit(1)
-    os.write(1, b"ready")
+    _answer("ready")
     os.close(1)
     _watch(owner)
     clean(folder)
