@@ -28,7 +28,7 @@ from perflab.api.passwords import Passwords
 from perflab.api.problems import ProblemsMiddleware
 from perflab.api.public import Public
 from perflab.api.responses import MemoryVariants, Responder, ResponsesMiddleware
-from perflab.api.routing import Paths
+from perflab.api.routing import Paths, Templates
 from perflab.api.sessions import Sessions
 from perflab.api.settings import ApiSettings
 from perflab.api.tasks import Tasks
@@ -36,7 +36,7 @@ from perflab.asgi import Receive, Scope, Send
 from perflab.cache import MemoryTier, RedisTier, RedisUnavailable, TieredCache
 from perflab.cache.shared import Purger
 from perflab.database.pool import Connection, DatabaseUnavailable, Pool, PoolTimeout
-from perflab.monitor import MetricsRegistry
+from perflab.monitor import LoopLag, MetricsRegistry, RequestCounts, RequestsMiddleware
 from perflab.ratelimit import RateLimiter, RateLimitMiddleware, RateLimitUnavailable
 from perflab.realtime import ChannelLog
 from perflab.realtime.waiting import Waiting
@@ -51,7 +51,7 @@ _MEMORY_BYTES: Final = 64 * 2**20
 def create_app(settings: ApiSettings, *, clock: Clock, beyond: Sequence[Purger] = ()) -> Paths:
     """The application; its lifespan opens what it uses and closes it again.
 
-    An instance belongs to one event loop and one lifespan. From the outside in: errors,
+    An instance belongs to one event loop and one lifespan. From the outside in: counting, errors,
     authentication, limits, compression and ETags, routes.
 
     Args:
@@ -93,7 +93,10 @@ def create_app(settings: ApiSettings, *, clock: Clock, beyond: Sequence[Purger] 
     passwords = Passwords(settings.password_threads)
     variants = MemoryVariants()
     responder = Responder(() if "compression" in without else None, store=variants)
+    requests, lag = RequestCounts(), LoopLag()
     registry = _registry(parts, responder, variants)
+    registry.register("http", requests.stats)
+    registry.register("loop", lag.stats)
 
     async def through_all(scope: Scope, receive: Receive, send: Send) -> None:
         await app(scope, receive, send)
@@ -114,17 +117,19 @@ def create_app(settings: ApiSettings, *, clock: Clock, beyond: Sequence[Purger] 
     resources = [one for room in rooms for one in room.routes()]
     described = Documentation(resources, partial(policies_of, charged))
     limits = Middleware(RateLimitMiddleware, limiter=parts.limiter, charges=charged)
+    watched = Middleware(RequestsMiddleware, route=Templates(resources).of, counts=requests)
     # no Starlette around it, which would add two layers, both for errors
     app = Paths(
         [*resources, *described.routes()],
         middleware=[
+            *(() if "monitoring" in without else (watched,)),
             Middleware(ProblemsMiddleware),
             Middleware(AuthenticationMiddleware, sessions=sessions),
             # outside what makes responses, which are the same for everybody's quota
             *(() if "limiter" in without else (limits,)),
             Middleware(ResponsesMiddleware, responder=responder),
         ],
-        lifespan=_lifespan(parts, passwords),
+        lifespan=_lifespan(parts, passwords, None if "monitoring" in without else lag),
     )
     return app
 
@@ -143,12 +148,14 @@ def _registry(parts: Parts, responder: Responder, variants: MemoryVariants) -> M
 
 
 def _lifespan(
-    parts: Parts, passwords: Passwords
+    parts: Parts, passwords: Passwords, lag: LoopLag | None
 ) -> Callable[[object], contextlib.AbstractAsyncContextManager[None]]:
     @contextlib.asynccontextmanager
     async def lifespan(app: object) -> AsyncIterator[None]:
         async with contextlib.AsyncExitStack() as closing:
             closing.callback(passwords.close)
+            if lag is not None:
+                await closing.enter_async_context(lag)
             # in this order, so that the cache ends its loads before what they load from closes
             await closing.enter_async_context(parts.pool)
             await closing.enter_async_context(parts.limiter)

@@ -165,6 +165,24 @@ class Paths(Router):
         await (found or super().app)(scope, receive, send)
 
 
+class Templates:
+    """Names the route of a request for those who count: a path with its parameters in braces."""
+
+    def __init__(self, routes: Sequence[Resource]) -> None:
+        self._fixed = {route.path for route in routes if not route.param_convertors}
+        self._others = [route for route in routes if route.param_convertors]
+
+    def of(self, scope: Scope) -> str:
+        """The path of the route; ``unknown`` where there is none."""
+        path = scope["path"]
+        if path in self._fixed:
+            return str(path)
+        for route in self._others:
+            if route.path_regex.match(path):
+                return route.path
+        return "unknown"
+
+
 async def _nothing_there(scope: Scope, receive: Receive, send: Send) -> None:
     await Problem(404, "there is nothing at this path").response()(scope, receive, send)
 

@@ -14,7 +14,7 @@ SHORTEST_SECRET: Final = 32
 MOST_CONNECTIONS: Final = 10
 _NEEDED: Final = ("auth", "api", "heavy", "realtime")
 
-Part: TypeAlias = Literal["cache", "compression", "limiter", "pool"]
+Part: TypeAlias = Literal["cache", "compression", "limiter", "monitoring", "pool"]
 """What an API can do without."""
 
 
@@ -57,7 +57,8 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How long a request waits for the limiter in Redis."""
     without: tuple[Part, ...] = ()
     """Parts to leave out, to see what they are worth: every read goes to PostgreSQL, no response
-    is compressed, nobody is refused, every read and write connects anew."""
+    is compressed, nobody is refused, requests and the event loop's lag go uncounted, every read
+    and write connects anew."""
 
     def __post_init__(self) -> None:
         for field in ("postgres", "redis"):

@@ -35,6 +35,15 @@ class Gauge(msgspec.Struct, frozen=True, kw_only=True):
     """As in ``Counter``."""
 
 
+class Distribution(msgspec.Struct, frozen=True, kw_only=True):
+    """A ``Buckets``; its metric is a histogram. None gives no samples."""
+
+    name: str | None = None
+    """In place of the field's, with its unit."""
+    help: str | None = None
+    """As in ``Counter``."""
+
+
 class Part(msgspec.Struct, frozen=True, kw_only=True):
     """A Struct within the Struct; None gives no samples."""
 
@@ -57,7 +66,7 @@ class Each(msgspec.Struct, frozen=True, kw_only=True):
 class Keyed(msgspec.Struct, frozen=True, kw_only=True):
     """A dict of Structs, or of numbers, told apart by a label that holds the key."""
 
-    of: Mapping[str, Declaration] | Counter | Gauge
+    of: Mapping[str, Declaration] | Counter | Gauge | Distribution
     label: str
     prefix: str = ""
     """Of the names in a Struct."""
@@ -69,7 +78,7 @@ class LeftOut(msgspec.Struct, frozen=True):
     why: str
 
 
-Declaration: TypeAlias = Counter | Gauge | Part | Each | Keyed | LeftOut
+Declaration: TypeAlias = Counter | Gauge | Distribution | Part | Each | Keyed | LeftOut
 Shape: TypeAlias = Mapping[str, Declaration]
 
 
@@ -81,3 +90,8 @@ def counters(*names: str) -> dict[str, Declaration]:
 def gauges(*names: str) -> dict[str, Declaration]:
     """Fields that go up and down."""
     return {name: Gauge() for name in names}
+
+
+def distributions(*names: str) -> dict[str, Declaration]:
+    """Fields that hold ``Buckets``."""
+    return {name: Distribution() for name in names}

@@ -10,14 +10,26 @@ from typing import Annotated, Any, Final, Literal, TypeAlias, Union, get_args, g
 
 import msgspec
 
-from perflab.monitor.declarations import Counter, Each, Gauge, Keyed, LeftOut, Part, Shape
+from perflab.histogram import Buckets
+from perflab.monitor.declarations import (
+    Counter,
+    Distribution,
+    Each,
+    Gauge,
+    Keyed,
+    LeftOut,
+    Part,
+    Shape,
+)
 from perflab.monitor.documentation import field_docs
 from perflab.monitor.errors import MonitorError
 
 Labels: TypeAlias = tuple[tuple[str, str], ...]
-Sample: TypeAlias = tuple[str, Labels, float]
-"""Family, labels, value."""
+Sample: TypeAlias = tuple[str, str, Labels, float]
+"""Family, what follows it in the sample's name, labels, value."""
 Extract: TypeAlias = Callable[[Any, Labels], Iterator[Sample]]
+
+Kind: TypeAlias = Literal["counter", "gauge", "histogram"]
 
 _METRIC: Final = re.compile(r"[a-z][a-z0-9_]*")
 _LABEL: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9_]*")
@@ -34,7 +46,7 @@ class Family(msgspec.Struct, frozen=True):
     """A metric, with the names of its labels; ``name`` is without ``_total``."""
 
     name: str
-    kind: Literal["counter", "gauge"]
+    kind: Kind
     help: str
     unit: str
     labels: tuple[str, ...]
@@ -53,7 +65,8 @@ class Plan(msgspec.Struct, frozen=True):
         if type(snapshot) is not self.type:
             raise TypeError(f"stats() gave {type(snapshot).__name__}, not {self.type.__name__}")
         found = list(self.extract(snapshot, ()))
-        if len({(name, tuple(sorted(labels))) for name, labels, _ in found}) < len(found):
+        told = {(name, suffix, tuple(sorted(labels))) for name, suffix, labels, _ in found}
+        if len(told) < len(found):
             raise ValueError(f"two parts of {self.type.__name__} have the same labels")
         return found
 
@@ -126,6 +139,10 @@ class _Planner:
                         raise MonitorError(f"{where} is no number and cannot be a metric")
                     text = docs.get(name, f"{name} of {struct.__name__}.")
                     parts.append((name, self.number(declaration, prefix, name, names, text)))
+                case Distribution():
+                    _check_buckets(kind, where)
+                    text = docs.get(name, f"{name} of {struct.__name__}.")
+                    parts.append((name, self.buckets(declaration, prefix, name, names, text)))
                 case Part():
                     inner = _struct(kind, where)
                     under = _joined(
@@ -168,6 +185,10 @@ class _Planner:
                 raise MonitorError(f"{where} holds no numbers and cannot be a metric")
             text = docs.get(name, f"{where}.")
             return self.number(declaration.of, prefix, name, names, text)
+        if isinstance(declaration.of, Distribution):
+            _check_buckets(item, where)
+            text = docs.get(name, f"{where}.")
+            return self.buckets(declaration.of, prefix, name, names, text)
         under = _joined(prefix, declaration.prefix)
         return self.struct(_struct(item, where), declaration.of, under, names)
 
@@ -186,26 +207,49 @@ class _Planner:
         if name is None:
             name, scale = _in_base_unit(field)
         is_counter = isinstance(declaration, Counter)
-        full = check_metric(_joined(prefix, name.removesuffix("_total") if is_counter else name))
-        if full.endswith(_SUFFIXES):
-            raise MonitorError(f"a metric's name cannot end as in {full!r}; declare another name")
-        unit = next((unit for unit in _BASE_UNITS if full.endswith(f"_{unit}")), "")
-        family = Family(
-            full,
-            "counter" if is_counter else "gauge",
-            declaration.help or text,
-            unit,
-            tuple(sorted(names)),
-        )
-        known = self.families.setdefault(full, family)
-        check_same(known, family)
-        read = _count if is_counter else _level
+        full = _joined(prefix, name.removesuffix("_total") if is_counter else name)
+        self.enter(full, "counter" if is_counter else "gauge", declaration.help or text, names)
+        read, suffix = (_count, "_total") if is_counter else (_level, "")
 
         def extract(value: Any, labels: Labels) -> Iterator[Sample]:
             if value is not None:
-                yield full, labels, read(value, full) * scale
+                yield full, suffix, labels, read(value, full) * scale
 
         return extract
+
+    def buckets(
+        self,
+        declaration: Distribution,
+        prefix: str,
+        field: str,
+        names: tuple[str, ...],
+        text: str,
+    ) -> Extract:
+        """How a histogram gives samples; enters its family."""
+        full = _joined(prefix, declaration.name or _in_base_unit(field)[0])
+        self.enter(full, "histogram", declaration.help or text, names)
+
+        def extract(value: Any, labels: Labels) -> Iterator[Sample]:
+            if value is None:
+                return
+            if type(value) is not Buckets:
+                raise TypeError(f"{full} is {value!r}, no histogram")
+            below = 0
+            for bound, count in zip((*value.bounds, math.inf), value.counts, strict=True):
+                below += count
+                yield full, "_bucket", (*labels, ("le", _bound(bound))), float(below)
+            yield full, "_count", labels, float(below)
+            yield full, "_sum", labels, _count(value.sum, full)
+
+        return extract
+
+    def enter(self, full: str, kind: Kind, text: str, names: tuple[str, ...]) -> None:
+        """Note a family; a MonitorError if its name is none or contradicts what is known of it."""
+        if check_metric(full).endswith(_SUFFIXES):
+            raise MonitorError(f"a metric's name cannot end as in {full!r}; declare another name")
+        unit = next((unit for unit in _BASE_UNITS if full.endswith(f"_{unit}")), "")
+        family = Family(full, kind, text, unit, tuple(sorted(names)))
+        check_same(self.families.setdefault(full, family), family)
 
 
 def check_same(one: Family, other: Family) -> None:
@@ -294,6 +338,16 @@ def _bare(kind: Any) -> Any:
         rest = [one for one in get_args(kind) if one is not type(None)]
         return _bare(rest[0]) if len(rest) == 1 else kind
     return kind
+
+
+def _check_buckets(kind: Any, where: str) -> None:
+    if _bare(kind) is not Buckets:
+        raise MonitorError(f"{where} is no histogram's Buckets, as its declaration says")
+
+
+def _bound(value: float) -> str:
+    """As Prometheus writes it."""
+    return "+Inf" if value == math.inf else str(float(value))
 
 
 def _is_number(kind: Any) -> bool:

@@ -12,7 +12,6 @@ from prometheus_client import GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.core import (
     CollectorRegistry,
     CounterMetricFamily,
-    GaugeMetricFamily,
     Metric,
 )
 from prometheus_client.exposition import choose_encoder
@@ -168,10 +167,8 @@ class MetricsRegistry:
         for source in sources:
             for family in source.plan.families.values():
                 families.setdefault(family.name, _metric(family))
-            for name, labels, value in _samples(source):
-                metric = families[name]
-                suffix = "_total" if metric.type == "counter" else ""
-                metric.add_sample(name + suffix, dict(labels), value)
+            for name, suffix, labels, value in _samples(source):
+                families[name].add_sample(name + suffix, dict(labels), value)
         yield from families.values()
         failures = CounterMetricFamily(
             f"{self._namespace}_monitor_failures",
@@ -210,5 +207,4 @@ def _samples(source: _Source) -> list[Sample]:
 
 
 def _metric(family: Family) -> Metric:
-    kind = CounterMetricFamily if family.kind == "counter" else GaugeMetricFamily
-    return kind(family.name, family.help, labels=family.labels, unit=family.unit)
+    return Metric(family.name, family.help, family.kind, family.unit)

@@ -10,7 +10,17 @@ from typing import Final
 
 import msgspec
 
-from perflab.monitor.declarations import Each, Keyed, LeftOut, Part, Shape, counters, gauges
+from perflab.monitor.declarations import (
+    Counter,
+    Each,
+    Keyed,
+    LeftOut,
+    Part,
+    Shape,
+    counters,
+    distributions,
+    gauges,
+)
 
 _SIEVE: Final = counters("hits", "misses", "expired", "evictions") | gauges("entries", "size_bytes")
 
@@ -86,6 +96,14 @@ _SHAPES: Final[dict[str, Shape]] = {
         "responder": Part(shape=_RESPONDER, prefix=""),
         "remembered": Part(shape=counters("hits", "misses") | gauges("entries", "size_bytes")),
     },
+    "perflab.monitor.requests.RequestStats": {
+        "operations": Keyed(
+            of={"by_status": Keyed(of=Counter(name="requests"), label="status")}, label="operation"
+        ),
+        **distributions("latency_s"),
+        **gauges("in_progress"),
+    },
+    "perflab.monitor.lag.LagStats": distributions("lag_s") | gauges("last_s"),
     "perflab.api.responses.variants.VariantStats": counters(
         "hits", "joined", "made", "evictions"
     ) | gauges("entries", "size_bytes"),
