@@ -16,8 +16,8 @@ import psutil
 from perflab.measure.environment import library_versions, steadiness
 from perflab.paths import cache_dir, runs_dir
 from perflab.services import CACHE_LIMIT_BYTES, Probe, databases_dir, folder_bytes, probe
+from perflab.services.addresses import SERVICE_NAMES, USUAL_NAMES, ServiceName
 from perflab.services.docker.volumes import drop_all, kept_here
-from perflab.services.servers import SERVICE_NAMES, USUAL_NAMES, ServiceName
 
 ENOUGH_FILES = 4_096
 ENOUGH_DISK_BYTES = 3 * 2**30

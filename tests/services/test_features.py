@@ -10,9 +10,9 @@ import pytest
 
 from perflab.services import Postgres, PostgresSettings, Redis, Services, features, lacks
 from perflab.services import open_services as opening
+from perflab.services.addresses import ServiceName
 from perflab.services.external.leftovers import connect_redis
 from perflab.services.features import NGINX, POSTGRES, REDIS, nginx_lacks, postgres_lacks
-from perflab.services.servers import ServiceName
 
 
 def test_the_newest_postgres_lacks_nothing_and_every_older_one_more() -> None:

@@ -17,9 +17,9 @@ import pytest
 
 from perflab.services import Nginx, ServiceError, Services, lacks, open_services
 from perflab.services.account import server_account
+from perflab.services.addresses import Rung
 from perflab.services.nginx import NginxServer
 from perflab.services.ports import ephemeral_bound, free_ports
-from perflab.services.servers import Rung
 from perflab.services.warden import NGINX_NAMES, inhabitants
 
 PAST = "Thu, 01 Jan 1970 00:00:00 GMT"

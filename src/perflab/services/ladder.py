@@ -12,21 +12,19 @@ from typing import Literal, Protocol, Self, cast
 import msgspec
 
 from perflab.services.account import server_account
+from perflab.services.addresses import (
+    SERVICE_NAMES,
+    USUAL_NAMES,
+    PostgresSettings,
+    Rung,
+    ServiceName,
+)
 from perflab.services.docker.place import uses_docker
 from perflab.services.errors import RungUnavailable, ServiceError
 from perflab.services.external import leftovers
 from perflab.services.home import Home, sweep
 from perflab.services.probe import Probe
-from perflab.services.servers import (
-    SERVICE_NAMES,
-    USUAL_NAMES,
-    Nginx,
-    Postgres,
-    PostgresSettings,
-    Redis,
-    Rung,
-    ServiceName,
-)
+from perflab.services.servers import Nginx, Postgres, Redis
 from perflab.services.share import read_share, write_share
 
 

@@ -8,8 +8,8 @@ import pwd
 from collections.abc import Mapping
 from pathlib import Path
 
+from perflab.services.addresses import PostgresSettings
 from perflab.services.errors import ServiceError
-from perflab.services.servers import PostgresSettings
 
 ROLE = "perflab"
 _PRELOAD = ("pg_stat_statements", "auto_explain")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from perflab.services.servers import Rung, ServiceName
+from perflab.services.addresses import Rung, ServiceName
 
 
 class Probe(msgspec.Struct, frozen=True):

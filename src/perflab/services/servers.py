@@ -1,31 +1,18 @@
-"""What the lab sees of its servers: addresses, versions, settings, and how to restart them."""
+"""What the lab sees of its servers: what they are, how to reach them and how to restart them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal, Protocol
+from typing import Generic, Literal, Protocol, TypeVar
 
-import msgspec
-
+from perflab.services.addresses import Address, NginxAddress, PostgresAddress, RedisAddress, Rung
 from perflab.services.errors import ServiceError
 
-Rung = Literal["url", "docker", "embedded"]
-"""Where a server came from."""
-ServiceName = Literal["postgres", "redis", "edge"]
-SERVICE_NAMES: tuple[ServiceName, ...] = ("postgres", "redis", "edge")
-USUAL_NAMES: tuple[ServiceName, ...] = ("postgres", "redis")
-"""What is started unasked; an edge has nothing to serve before somebody has an origin for it."""
 RestartMode = Literal["fast", "immediate"]
-
-
-class PostgresSettings(msgspec.Struct, frozen=True):
-    """What a caller may decide about the PostgreSQL that the lab starts."""
-
-    shared_buffers_mb: int = 512
-    extra: dict[str, str] = {}
-    """More settings by name, over the lab's own; never a secret, they are recorded."""
+A = TypeVar("A", bound=Address)
+C = TypeVar("C")
 
 
 class PostgresControl(Protocol):
@@ -58,88 +45,25 @@ class NginxControl(Protocol):
         """Stop until it is restarted."""
 
 
-class PostgresAddress(msgspec.Struct, frozen=True):
-    """Everything needed to talk to a PostgreSQL; printed without the password."""
+class Server(Generic[A, C]):
+    """What a running server of any kind says of itself."""
 
-    rung: Rung
-    owned: bool
-    version: str
-    build: str
-    host: str
-    port: int
-    user: str
-    password: str
-    settings: dict[str, str]
-    prefix: str = "perflab_"
-    dbname: str = "postgres"
-    options: dict[str, str] = {}
-    """More parameters of libpq, by name; one of them can be a secret."""
-    mark: str = ""
-    """The comment that tells the lab's databases from others; empty where all are the lab's."""
-
-    def __repr__(self) -> str:
-        return f"PostgresAddress({self.rung}, {self.version}, {self.host}:{self.port})"
-
-    def __rich_repr__(self) -> list[tuple[str, object]]:
-        return [("address", f"{self.host}:{self.port}")]
-
-
-class RedisAddress(msgspec.Struct, frozen=True):
-    """Everything needed to talk to a Redis; printed without the password."""
-
-    rung: Rung
-    owned: bool
-    version: str
-    flavour: str
-    build: str
-    host: str
-    port: int
-    password: str
-    prefix: str = "perflab:"
-    given: str = ""
-    """The user's own URL, password included; empty where the lab started the server."""
-
-    def __repr__(self) -> str:
-        return f"RedisAddress({self.rung}, {self.version}, {self.host}:{self.port})"
-
-    def __rich_repr__(self) -> list[tuple[str, object]]:
-        return [("address", f"{self.host}:{self.port}")]
-
-
-class NginxAddress(msgspec.Struct, frozen=True):
-    """Where an nginx is, and what of it lies in the lab's folder."""
-
-    rung: Rung
-    version: str
-    build: str
-    host: str
-    port: int
-    cache: Path
-
-
-class Postgres:
-    """A running PostgreSQL."""
-
-    def __init__(
-        self,
-        address: PostgresAddress,
-        control: PostgresControl | None = None,
-        holding: object = None,
-    ) -> None:
+    def __init__(self, address: A, control: C, holding: object = None) -> None:
         self._address = address
         self._control = control
         self._holding = holding  # the lab's folder lasts while its server is referred to
 
     def __repr__(self) -> str:
-        return f"<Postgres {self.version} ({self.rung}) on {self.host}:{self.port}>"
+        name = type(self).__name__
+        return f"<{name} {self.version} ({self.rung}) on {self.host}:{self.port}>"
 
     @property
-    def address(self) -> PostgresAddress:
+    def address(self) -> A:
         """The whole address, password included; for ``share``, not for printing."""
         return self._address
 
     @property
-    def control(self) -> PostgresControl | None:
+    def control(self) -> C:
         """What restarts it; None where it is not the lab's."""
         return self._control
 
@@ -155,17 +79,12 @@ class Postgres:
 
     @property
     def version(self) -> str:
-        """As people say it: ``18.6``."""
+        """The server's own, as people say it: ``18.6``; of Valkey not the Redis it is like."""
         return self._address.version
 
     @property
-    def version_num(self) -> int:
-        """As ``server_version_num`` says it: ``180006``."""
-        return version_num(self._address.version)
-
-    @property
     def build(self) -> str:
-        """A hash of the server's program: part of the key of a cached data folder."""
+        """Tells one build of the program from another."""
         return self._address.build
 
     @property
@@ -177,6 +96,15 @@ class Postgres:
     def port(self) -> int:
         """The port it listens on; a restart keeps it."""
         return self._address.port
+
+
+class Postgres(Server[PostgresAddress, PostgresControl | None]):
+    """A running PostgreSQL."""
+
+    @property
+    def version_num(self) -> int:
+        """As ``server_version_num`` says it: ``180006``."""
+        return version_num(self._address.version)
 
     @property
     def user(self) -> str:
@@ -241,61 +169,16 @@ class Postgres:
         return self._control is not None and self._control.keep(template)
 
 
-class Redis:
+class Redis(Server[RedisAddress, RedisControl | None]):
     """A running Redis or Valkey."""
-
-    def __init__(
-        self,
-        address: RedisAddress,
-        control: RedisControl | None = None,
-        holding: object = None,
-    ) -> None:
-        self._address = address
-        self._control = control
-        self._holding = holding  # the lab's folder lasts while its server is referred to
 
     def __repr__(self) -> str:
         return f"<Redis {self.flavour} {self.version} ({self.rung}) on {self.host}:{self.port}>"
 
     @property
-    def address(self) -> RedisAddress:
-        """The whole address, password included; for ``share``, not for printing."""
-        return self._address
-
-    @property
-    def control(self) -> RedisControl | None:
-        """What restarts it; None where it is not the lab's."""
-        return self._control
-
-    @property
-    def rung(self) -> Rung:
-        """Where it came from."""
-        return self._address.rung
-
-    @property
-    def owned(self) -> bool:
-        """Whether the lab started it, and so may restart it."""
-        return self._address.owned
-
-    @property
-    def version(self) -> str:
-        """The server's own version, not the Redis version that Valkey claims to be like."""
-        return self._address.version
-
-    @property
     def flavour(self) -> str:
         """``valkey`` or ``redis``."""
         return self._address.flavour
-
-    @property
-    def host(self) -> str:
-        """The address it listens on."""
-        return self._address.host
-
-    @property
-    def port(self) -> int:
-        """The port it listens on; a restart keeps it."""
-        return self._address.port
 
     @property
     def prefix(self) -> str:
@@ -316,53 +199,11 @@ class Redis:
         self._control.restart()
 
 
-class Nginx:
+class Nginx(Server[NginxAddress, NginxControl]):
     """A running nginx: the edge in front of an origin, both on this machine's loopback interface.
 
     It answers 503 until ``serve`` gives it something to do.
     """
-
-    def __init__(self, address: NginxAddress, control: NginxControl) -> None:
-        self._address = address
-        self._control = control
-
-    def __repr__(self) -> str:
-        return f"<Nginx {self.version} ({self.rung}) on {self.host}:{self.port}>"
-
-    @property
-    def control(self) -> NginxControl:
-        """What restarts it."""
-        return self._control
-
-    @property
-    def rung(self) -> Rung:
-        """Where it came from."""
-        return self._address.rung
-
-    @property
-    def owned(self) -> bool:
-        """Whether the lab started it: it always did."""
-        return True
-
-    @property
-    def version(self) -> str:
-        """As people say it: ``1.31.3``."""
-        return self._address.version
-
-    @property
-    def build(self) -> str:
-        """Tells one build from another."""
-        return self._address.build
-
-    @property
-    def host(self) -> str:
-        """The address to listen on."""
-        return self._address.host
-
-    @property
-    def port(self) -> int:
-        """The port to listen on; a restart keeps it."""
-        return self._address.port
 
     @property
     def cache(self) -> Path:

@@ -9,18 +9,12 @@ from typing import TypeVar
 
 import msgspec
 
+from perflab.services.addresses import PostgresAddress, RedisAddress
 from perflab.services.docker.place import ContainerSite
 from perflab.services.embedded.postgres import EmbeddedPostgres, PostgresSite
 from perflab.services.embedded.redis import EmbeddedRedis, RedisSite
 from perflab.services.errors import ServiceError
-from perflab.services.servers import (
-    Postgres,
-    PostgresAddress,
-    PostgresControl,
-    Redis,
-    RedisAddress,
-    RedisControl,
-)
+from perflab.services.servers import Postgres, PostgresControl, Redis, RedisControl
 
 _VERSION = 1
 Site = TypeVar("Site", PostgresSite, RedisSite, ContainerSite)

@@ -17,8 +17,8 @@ import pytest
 
 from perflab.doctor import examine
 from perflab.services import RungUnavailable, open_services, probe
+from perflab.services.addresses import ServiceName
 from perflab.services.docker import engine, images
-from perflab.services.servers import ServiceName
 
 from .stub import StubDaemon, stub_daemon
 

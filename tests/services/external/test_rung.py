@@ -35,13 +35,13 @@ from perflab.services import (
     open_services,
     probe,
 )
+from perflab.services.addresses import Rung, ServiceName
 from perflab.services.embedded.postgres import EmbeddedPostgres
 from perflab.services.external import postgres as postgres_url
 from perflab.services.external import redis as redis_url
 from perflab.services.external.leftovers import connect_redis, drop_databases, sweep_databases
 from perflab.services.owner import Mark
 from perflab.services.proxy import postgres_proxy
-from perflab.services.servers import Rung, ServiceName
 
 SECRET = "hunter2-\N{SNOWMAN}"
 ENCODED = "hunter2-%E2%98%83"

@@ -15,9 +15,9 @@ from docker.errors import ImageNotFound
 
 from perflab.paths import cache_dir
 from perflab.progress import in_kernel, progress
+from perflab.services.addresses import ServiceName
 from perflab.services.docker.engine import DAEMON_ERRORS, NoDaemon, connect, explain
 from perflab.services.errors import RungUnavailable
-from perflab.services.servers import ServiceName
 
 IMAGE_ENV: dict[ServiceName, str] = {
     "postgres": "PERFLAB_POSTGRES_IMAGE",

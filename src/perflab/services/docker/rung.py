@@ -5,6 +5,14 @@ from __future__ import annotations
 import contextlib
 import secrets
 
+from perflab.services.addresses import (
+    NginxAddress,
+    PostgresAddress,
+    PostgresSettings,
+    RedisAddress,
+    Rung,
+    ServiceName,
+)
 from perflab.services.docker.containers import HOST
 from perflab.services.docker.engine import NoDaemon, connect, reporting
 from perflab.services.docker.images import IMAGE_ENV, find_image, image_name, why_not_fetch
@@ -21,17 +29,7 @@ from perflab.services.errors import RungUnavailable
 from perflab.services.home import Home
 from perflab.services.postgres_config import ROLE
 from perflab.services.probe import Probe
-from perflab.services.servers import (
-    Nginx,
-    NginxAddress,
-    Postgres,
-    PostgresAddress,
-    PostgresSettings,
-    Redis,
-    RedisAddress,
-    Rung,
-    ServiceName,
-)
+from perflab.services.servers import Nginx, Postgres, Redis
 
 NAME: Rung = "docker"
 _BUILD_CHARS = 12
@@ -91,7 +89,14 @@ def _start(
     build = image.id.removeprefix("sha256:")[:_BUILD_CHARS]
     if service == "edge":
         nginx, version = start_nginx(place, home, image, name)
-        address = NginxAddress(NAME, version, build, HOST, nginx.site.port, nginx.site.cache)
+        address = NginxAddress(
+            rung=NAME,
+            version=version,
+            build=build,
+            host=HOST,
+            port=nginx.site.port,
+            cache=nginx.site.cache,
+        )
         return Nginx(address, nginx)
     password = secrets.token_hex(16)
     if service == "redis":
@@ -99,7 +104,6 @@ def _start(
         return Redis(
             RedisAddress(
                 rung=NAME,
-                owned=True,
                 version=version,
                 flavour=flavour,
                 build=build,
@@ -113,7 +117,6 @@ def _start(
     return Postgres(
         PostgresAddress(
             rung=NAME,
-            owned=True,
             version=version,
             build=build,
             host=HOST,

@@ -19,6 +19,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from perflab.paths import cache_dir
+from perflab.services.addresses import PostgresSettings
 from perflab.services.docker import volumes as docker_volumes
 from perflab.services.docker.containers import (
     HOST,
@@ -36,7 +37,7 @@ from perflab.services.embedded.processes import wait_until
 from perflab.services.errors import ServiceError
 from perflab.services.home import only_one
 from perflab.services.postgres_config import ROLE, lab_settings, text_options
-from perflab.services.servers import PostgresSettings, RestartMode, version_num
+from perflab.services.servers import RestartMode, version_num
 
 _POSTGRES_PORT = 5432
 _REDIS_PORT = 6379

@@ -9,6 +9,14 @@ from pathlib import Path
 
 from perflab.paths import cache_dir
 from perflab.services.account import Account, server_account
+from perflab.services.addresses import (
+    NginxAddress,
+    PostgresAddress,
+    PostgresSettings,
+    RedisAddress,
+    Rung,
+    ServiceName,
+)
 from perflab.services.embedded.binaries import Binaries, find_postgres, find_redis, runnable_by
 from perflab.services.embedded.kept import find_kept
 from perflab.services.embedded.nginx import start_nginx
@@ -19,17 +27,7 @@ from perflab.services.errors import ServiceError
 from perflab.services.home import Home
 from perflab.services.postgres_config import ROLE, lab_settings
 from perflab.services.probe import Probe
-from perflab.services.servers import (
-    Nginx,
-    NginxAddress,
-    Postgres,
-    PostgresAddress,
-    PostgresSettings,
-    Redis,
-    RedisAddress,
-    Rung,
-    ServiceName,
-)
+from perflab.services.servers import Nginx, Postgres, Redis
 
 NAME: Rung = "embedded"
 _FIND: Mapping[ServiceName, Callable[[], Binaries]] = {
@@ -73,14 +71,21 @@ def start(
         nginx = start_nginx(home.path, account, programs, holding=home)
         site = nginx.site
         return Nginx(
-            NginxAddress(NAME, programs.version, programs.build, HOST, site.port, site.cache), nginx
+            NginxAddress(
+                rung=NAME,
+                version=programs.version,
+                build=programs.build,
+                host=HOST,
+                port=site.port,
+                cache=site.cache,
+            ),
+            nginx,
         )
     password = secrets.token_hex(16)
     if service == "redis":
         redis = start_redis(home.path, account, programs, password, holding=home)
         address = RedisAddress(
             rung=NAME,
-            owned=True,
             version=programs.version,
             flavour=programs.flavour,
             build=programs.build,
@@ -103,7 +108,6 @@ def start(
     return Postgres(
         PostgresAddress(
             rung=NAME,
-            owned=True,
             version=programs.version,
             build=programs.build,
             host=HOST,

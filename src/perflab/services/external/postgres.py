@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
+from perflab.services.addresses import PostgresAddress
 from perflab.services.external.urls import (
     CONNECT_S,
     after_scheme,
@@ -18,7 +19,6 @@ from perflab.services.external.urls import (
     refusal,
 )
 from perflab.services.owner import Mark
-from perflab.services.servers import PostgresAddress
 
 SCHEMES = ("postgresql", "postgres")
 OLDEST = 140000

@@ -11,6 +11,7 @@ from typing import Any
 import redis
 from redis.connection import parse_url
 
+from perflab.services.addresses import RedisAddress
 from perflab.services.errors import RungUnavailable
 from perflab.services.external.leftovers import (
     Leftovers,
@@ -21,7 +22,6 @@ from perflab.services.external.leftovers import (
 )
 from perflab.services.external.urls import after_scheme, explained, given, malformed, refusal
 from perflab.services.owner import Mark
-from perflab.services.servers import RedisAddress
 
 PREFIX_ENV = "PERFLAB_REDIS_PREFIX"
 SCHEMES = ("redis", "rediss", "unix")

@@ -14,6 +14,7 @@ import contextlib
 
 import psycopg
 
+from perflab.services.addresses import PostgresSettings, RedisAddress, Rung, ServiceName
 from perflab.services.errors import RungUnavailable
 from perflab.services.external import postgres as postgres_url
 from perflab.services.external import redis as redis_url
@@ -21,14 +22,7 @@ from perflab.services.external.leftovers import Leftovers, sweep_databases, writ
 from perflab.services.external.urls import EXAMPLES, URL_ENV, given
 from perflab.services.home import Home
 from perflab.services.probe import Probe
-from perflab.services.servers import (
-    Postgres,
-    PostgresSettings,
-    Redis,
-    RedisAddress,
-    Rung,
-    ServiceName,
-)
+from perflab.services.servers import Postgres, Redis
 
 NAME: Rung = "url"
 
@@ -72,9 +66,9 @@ def start(
     if service == "redis":
         found = redis_url.find()
         redis_url.claim(found, home.path)
-        return Redis(found, holding=home)
+        return Redis(found, None, holding=home)
     address = postgres_url.find()
-    postgres = Postgres(address, holding=home)
+    postgres = Postgres(address, None, holding=home)
     # somebody's session in a dead lab's database must not keep this one from starting
     with contextlib.suppress(psycopg.Error):
         sweep_databases(postgres.conninfo())

@@ -10,8 +10,8 @@ import os
 import re
 from collections.abc import Collection, Iterable
 
+from perflab.services.addresses import ServiceName
 from perflab.services.errors import RungUnavailable
-from perflab.services.servers import ServiceName
 
 URL_ENV: dict[ServiceName, str] = {"postgres": "PERFLAB_POSTGRES_URL", "redis": "PERFLAB_REDIS_URL"}
 """The environment variables that name the user's own servers."""
