@@ -24,7 +24,7 @@ from perflab.studies.database.acceptance import Accepted, digest
 from perflab.studies.database.arms import Arms, Question
 from perflab.studies.database.brought import _check_time
 from perflab.studies.database.improvement import Improvement
-from perflab.studies.database.views import _finding
+from perflab.studies.database.views.queries import _finding
 from perflab.workload import load_workload
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "parcels"

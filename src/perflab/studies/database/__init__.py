@@ -15,30 +15,34 @@ from perflab.studies.database.scaling import measure_scaling
 from perflab.studies.database.selectivity import measure_selectivity
 from perflab.studies.database.throughput import measure_throughput
 from perflab.studies.database.verdicts import judge_improvement, judge_indexes
-from perflab.studies.database.views import (
-    connections_table,
+from perflab.studies.database.views.access import (
     filtering_plot,
     filtering_table,
-    index_table,
-    outage_plot,
-    outage_table,
     paging_plot,
     paging_table,
-    plan_table,
+)
+from perflab.studies.database.views.claims import plan_table, verdict_plot, verdict_table
+from perflab.studies.database.views.costs import (
+    index_table,
     planning_table,
+    writes_plot,
+    writes_table,
+)
+from perflab.studies.database.views.pool import (
+    connections_table,
+    outage_plot,
+    outage_table,
+    sharing_table,
+)
+from perflab.studies.database.views.queries import (
     plans_table,
     query_plot,
     query_table,
     scaling_plot,
     scaling_table,
-    sharing_table,
     throughput_plot,
     throughput_table,
     users_table,
-    verdict_plot,
-    verdict_table,
-    writes_plot,
-    writes_table,
 )
 from perflab.studies.database.writes import measure_planning, measure_writes
 

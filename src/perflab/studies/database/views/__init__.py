@@ -1,0 +1,1 @@
+"""Tables and plots of the database study: results in, something to look at out."""
