@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from perflab.cache import Ledger, MemoryTier, TieredCache
 from perflab.cache.entry import Entry, Invalidation
 from perflab.cache.policy import CachePolicy
+from perflab.histogram import Histogram
 from perflab.monitor import MetricsRegistry
 from perflab.monitor.plan import make_plan
 from perflab.monitor.shapes import _SHAPES, known_shape
@@ -123,7 +124,7 @@ def test_policies_appear_when_they_are_used() -> None:
 def test_durations_become_seconds() -> None:
     from perflab.database.pool import PoolStats
 
-    stats = PoolStats(4, 3, 0, 10, 2, 1500, 2500, 0, 0, 0, 0)
+    stats = PoolStats(4, 3, 0, 10, 2, 1500, 2500, 0, 0, 0, 0, Histogram().snapshot())
     registry = MetricsRegistry(process=False)
     registry.register("pool", lambda: stats)
     found = figures(registry, OPENMETRICS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ from perflab.cli.console import console
 from perflab.errors import ParameterError
 
 if TYPE_CHECKING:
+    from perflab.load import LiveFigures
     from perflab.load.scenarios import Progress as State
     from perflab.load.scenarios import Run, Scenario, Summary
 
@@ -38,6 +40,10 @@ def load(
     ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the figures to this file.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write a page to this file.")] = None,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65_535, help="Serve /metrics of the load on 127.0.0.1 meanwhile."),
+    ] = None,
 ) -> None:
     """Put a load on an HTTP server: exit 0 if all thresholds hold, 1 if not, 2 for a mistake."""
     # imported here: `perflab --help` should not wait for numpy and the engine
@@ -54,7 +60,7 @@ def load(
             f"{scenario.target.host} is not this machine; if its owner agrees to the load,"
             " add --allow-remote"
         )
-    summary = summarise(_watched(scenario))
+    summary = summarise(_watched(scenario, metrics_port))
 
     # imported here: pandas and the like would share the generator's core
     from perflab.studies.load.page import print_summary, write_html, write_json
@@ -77,8 +83,23 @@ def _files(given: list[str]) -> dict[str, Path]:
     return files
 
 
-def _watched(scenario: Scenario) -> Run:
+def _watched(scenario: Scenario, metrics_port: int | None) -> Run:
     """Run it, with the rate and the 95th percentile of the last seconds beside a bar."""
+    from perflab.load import LiveFigures
+
+    live = LiveFigures()
+    with ExitStack() as stack:
+        if metrics_port is not None:
+            from perflab.monitor import MetricsRegistry, served_from_thread
+
+            registry = MetricsRegistry()
+            registry.register("load", live.stats)
+            url = stack.enter_context(served_from_thread(registry, port=metrics_port))
+            console.print(f"metrics: {url}", soft_wrap=True)
+        return _with_bar(scenario, live)
+
+
+def _with_bar(scenario: Scenario, live: LiveFigures) -> Run:
     from perflab.load.scenarios import run_scenario
 
     with Progress(
@@ -94,7 +115,7 @@ def _watched(scenario: Scenario) -> Run:
         def show(state: State) -> None:
             bars.update(bar, completed=state.elapsed_s, description=_line(state))
 
-        return run_scenario(scenario, show)
+        return run_scenario(scenario, show, live)
 
 
 def _line(state: State) -> str:

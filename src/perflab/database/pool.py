@@ -6,6 +6,7 @@ what the HTTP service needs; a thread that wants it runs an event loop of its ow
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
@@ -20,6 +21,7 @@ from psycopg.types.numeric import Int8Dumper
 
 from perflab.database.faults import is_connection_loss, is_worth_retrying
 from perflab.errors import PerflabError
+from perflab.histogram import Buckets, Histogram
 
 T = TypeVar("T")
 Connection = psycopg.AsyncConnection[tuple[Any, ...]]
@@ -59,6 +61,8 @@ class PoolStats(msgspec.Struct, frozen=True):
     """Writes whose first run had been applied after all: their stored outcome was returned."""
     errors: int
     """Reads and writes that ended in an exception, for want of a connection or otherwise."""
+    acquire_s: Buckets
+    """How long a caller was without the connection asked for, got in the end or not."""
 
 
 class Pool:
@@ -98,6 +102,7 @@ class Pool:
         self._deadline_s = deadline_s
         self._retries = self._replays = self._given_up = self._in_use = 0
         self._checking = False
+        self._acquire = Histogram()
         kind = psycopg_pool.AsyncConnectionPool if kept else psycopg_pool.AsyncNullConnectionPool
         self._pool: psycopg_pool.AsyncConnectionPool[Connection] = kind(
             conninfo,
@@ -203,6 +208,7 @@ class Pool:
             retries=self._retries,
             replays=self._replays,
             errors=self._given_up,
+            acquire_s=self._acquire.snapshot(),
         )
 
     async def _retried(self, what: str, work: Work[T]) -> T:
@@ -239,6 +245,7 @@ class Pool:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:
+        began = time.perf_counter()
         try:
             conn = await self._pool.getconn()
         except psycopg_pool.PoolTimeout as error:
@@ -247,6 +254,8 @@ class Pool:
             raise self._saturated(f"none became free within {self._wait_timeout_s:g} s") from error
         except psycopg_pool.TooManyRequests as error:
             raise self._saturated("no more callers may wait") from error
+        finally:
+            self._acquire.observe(time.perf_counter() - began)
         self._in_use += 1
         try:
             yield conn

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from perflab.load.busy import BusyClock
 from perflab.load.connection import Field
 from perflab.load.errors import LoadError
+from perflab.load.live import LiveFigures
 from perflab.load.pacing import pace_closed, pace_open
 from perflab.load.plan import Closed, Plan
 from perflab.load.pool import Pool
@@ -66,8 +67,8 @@ class Engine(Generic[T]):
             self._task.cancel()
 
 
-async def carry_out(plan: Plan) -> LoadSamples:
-    """The samples of a plan; a LoadError if the host has no address."""
+async def carry_out(plan: Plan, live: LiveFigures | None = None) -> LoadSamples:
+    """The samples of a plan, counted along by ``live``; a LoadError if the host has no address."""
     limits, shape = plan.limits, plan.shape
     recorder = Recorder(
         0 if isinstance(shape, Closed) else len(shape.due_s),
@@ -82,6 +83,8 @@ async def carry_out(plan: Plan) -> LoadSamples:
         timeout_s=limits.timeout_s,
         field=None if limits.keep_header is None else Field(limits.keep_header),
     )
+    if live is not None:
+        live.attach(recorder, pool)
     busy_clock = BusyClock()
     try:
         await open_pool(pool, plan.host, plan.port, ahead=limits.connections)

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from perflab.load.apart import in_process, in_thread
 from perflab.load.arrivals import positive, whole
 from perflab.load.engine import Engine, carry_out
+from perflab.load.errors import LoadError
+from perflab.load.live import LiveFigures
 from perflab.load.plan import (
     Closed,
     Limits,
@@ -36,6 +38,7 @@ def run_open(
     keep_header: str | None = None,
     keep_body: bool = False,
     own_process: bool = False,
+    live: LiveFigures | None = None,
 ) -> LoadSamples:
     """Send one request at each due time, whether earlier ones are answered or not.
 
@@ -56,9 +59,12 @@ def run_open(
         keep_body: keep every body; mind the memory.
         own_process: run in a fresh process. For when this one does other work meanwhile, such as
             serving what is measured: threads of one interpreter take turns.
+        live: counts along, for whoever watches from another thread; not in a process of its own.
 
     A LoadError names an argument that cannot be used, or a host without an address.
     """
+    if own_process and live is not None:
+        raise LoadError("live: a load in a process of its own cannot be watched from this one")
     due = ascending(due_s)
     wires, order = rendered(target, requests, len(due))
     limits = Limits(
@@ -69,7 +75,7 @@ def run_open(
         keep_body=keep_body,
     )
     plan = Plan(target.host, target.port, wires, order, Open(due), limits)
-    return in_process(plan) if own_process else in_thread(Engine(lambda: carry_out(plan)))
+    return in_process(plan) if own_process else in_thread(Engine(lambda: carry_out(plan, live)))
 
 
 def run_closed(

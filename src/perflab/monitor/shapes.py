@@ -70,7 +70,7 @@ _SHAPES: Final[dict[str, Shape]] = {
     ),
     "perflab.database.pool.PoolStats": counters(
         "requests", "queued", "wait_ms", "usage_ms", "lost", "retries", "replays", "errors"
-    ) | gauges("size", "available", "waiting"),
+    ) | gauges("size", "available", "waiting") | distributions("acquire_s"),
     "perflab.ratelimit.stats.RateLimitStats": {
         "policies": Keyed(
             of=counters(
@@ -86,7 +86,7 @@ _SHAPES: Final[dict[str, Shape]] = {
         "opened", "refused_full", "refused_token", "requests", "malformed", "rate_limited",
         "forbidden", "heard", "deliveries", "frames", "flushes", "dropped", "slow", "dead",
         "hostile", "recovered", "not_recovered", "gaps", "losses",
-    ) | gauges("connections", "channels", "subscriptions"),
+    ) | gauges("connections", "channels", "subscriptions", "queued"),
     "perflab.realtime.log.LogStats": counters(
         "published", "reads", "batches", "unavailable"
     ) | gauges("breaker_open"),
@@ -95,6 +95,13 @@ _SHAPES: Final[dict[str, Shape]] = {
         **counters("left_alone"),
         "responder": Part(shape=_RESPONDER, prefix=""),
         "remembered": Part(shape=counters("hits", "misses") | gauges("entries", "size_bytes")),
+    },
+    "perflab.load.live.GeneratorStats": {
+        **counters("requests", "connections_opened"),
+        "outcomes": Keyed(of=Counter(), label="outcome"),
+        "answers": Keyed(of=Counter(), label="status"),
+        **distributions("latency_s", "late_s"),
+        **gauges("in_flight"),
     },
     "perflab.monitor.requests.RequestStats": {
         "operations": Keyed(

@@ -11,6 +11,7 @@ import numpy as np
 
 from perflab.load.busy import BusyClock
 from perflab.load.engine import LEAD_S, busy_share, open_pool, samples_of
+from perflab.load.live import LiveFigures
 from perflab.load.outcomes import PENDING
 from perflab.load.pacing import Pace
 from perflab.load.plan import Wire
@@ -38,8 +39,14 @@ _SHOWN_S: Final = 5.0
 class Load:
     """One run. ``progress`` may be called from another thread."""
 
-    def __init__(self, scenario: Scenario, captured: list[dict[str, Any]] | None) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        captured: list[dict[str, Any]] | None,
+        live: LiveFigures | None = None,
+    ) -> None:
         self._scenario = scenario
+        self._live = live
         self._schedule: Schedule = schedule_of(scenario)
         self._closed = isinstance(scenario.arrival, written.Closed)
         self._rng = generator(scenario)
@@ -64,6 +71,8 @@ class Load:
             scenario.target, self._recorder, wires, unique_texts("r"), self._ended
         )
         pool.on_outcome = self._journeys.outcome
+        if self._live is not None:
+            self._live.attach(self._recorder, pool)
         busy_clock = BusyClock()
         ended: Ended = "done"
         pace = Pace(pool, busy_clock)

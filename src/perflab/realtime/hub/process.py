@@ -9,17 +9,20 @@ that it never outlives whoever started it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import resource
 import signal
 import sys
 import time
+from collections.abc import AsyncIterator
 from typing import Final
 
 import msgspec
 import psutil
 import uvloop
 
+from perflab.monitor import LoopLag, MetricsEndpoint, MetricsRegistry, MonitorError
 from perflab.realtime.errors import RealtimeError
 from perflab.realtime.hub.server import Hub
 from perflab.realtime.hub.settings import HubSettings
@@ -43,6 +46,8 @@ class HubOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     history_size: int = 1_000
     history_s: float = 300.0
     settings: HubSettings = HubSettings()
+    metrics_port: int | None = None
+    """Where ``/metrics`` is served, on loopback; None for nowhere."""
 
 
 class HubReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,7 +116,7 @@ async def _main() -> None:
         history_size=order.history_size,
         history_s=order.history_s,
     )
-    async with hub:
+    async with hub, _watched(hub, order.metrics_port):
         gc.freeze()  # what is here stays; collections need not look at it
         _say(hub.url.encode())
         told = loop.create_task(over.wait())
@@ -124,6 +129,20 @@ async def _main() -> None:
         await hub.drain(0.0 if gone else order.drain_s)
 
 
+@contextlib.asynccontextmanager
+async def _watched(hub: Hub, port: int | None) -> AsyncIterator[None]:
+    """Serve the hub's figures and the lag of its loop."""
+    if port is None:
+        yield
+        return
+    registry = MetricsRegistry()
+    async with LoopLag() as lag:
+        registry.register("hub", hub.stats)
+        registry.register("loop", lag.stats)
+        async with MetricsEndpoint(registry, port=port):
+            yield
+
+
 def _say(line: bytes) -> None:
     sys.stdout.buffer.write(line + b"\n")
     sys.stdout.buffer.flush()
@@ -133,7 +152,7 @@ def main() -> None:
     """Serve until told otherwise."""
     try:
         uvloop.run(_main())
-    except RealtimeError as error:
+    except (RealtimeError, MonitorError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
     except (msgspec.MsgspecError, BrokenPipeError) as error:
         sys.exit(f"the order of the hub cannot be used: {error}")

@@ -129,13 +129,14 @@ class Hub:
 
     def stats(self) -> HubStats:
         """Counts so far."""
-        waiting = sum(one.outbox.dropped for one in self._connections if one.outbox is not None)
+        waiting = [one.outbox for one in self._connections if one.outbox is not None]
         counts = self._counters.by_name()
-        counts["dropped"] += waiting
+        counts["dropped"] += sum(outbox.dropped for outbox in waiting)
         return HubStats(
             connections=len(self._connections),
             channels=len(self._rooms),
             subscriptions=self._rooms.subscriptions,
+            queued=sum(outbox.messages for outbox in waiting),
             losses=self._rooms.losses,
             **counts,
         )

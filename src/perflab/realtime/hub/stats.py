@@ -14,6 +14,8 @@ class HubStats(msgspec.Struct, frozen=True, kw_only=True):
     """Listened to now."""
     subscriptions: int
     """Of all open connections."""
+    queued: int
+    """Messages that wait for connections which take too little."""
     opened: int
     """Connections that completed the handshake."""
     refused_full: int
