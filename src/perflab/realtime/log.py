@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import secrets
 from collections.abc import Sequence
 from importlib.resources import files
@@ -22,10 +20,9 @@ from perflab.realtime.messages import (
     check_channel,
 )
 from perflab.redis_link import (
-    FAILURES,
     Batcher,
-    Circuit,
     Command,
+    Guard,
     RedisUrlError,
     Script,
     open_link,
@@ -34,7 +31,6 @@ from perflab.redis_link import (
 
 OFFSETS_KEPT_S: Final = 7 * 86_400.0
 """How long a channel that nobody uses keeps its epoch."""
-_IN_FLIGHT: Final = 4
 _COMMANDS_A_BATCH: Final = 200
 _FAILURES_IN_A_ROW: Final = 3
 _PROBE_S: Final = 0.5
@@ -110,17 +106,19 @@ class ChannelLog:
         self._prefix = prefix
         self._size = history_size
         self._kept_ms = round(history_s * 1000)
-        self._budget_s = budget_s
         self._published = self._reads = self._unavailable = 0
-        self._circuit = Circuit(self._is_well, failures=_FAILURES_IN_A_ROW, probe_s=_PROBE_S)
-        self._calls: Batcher[Command, Any] = Batcher(
-            self.link.run,
-            failures=FAILURES,
+        probe: Command = ("EXISTS", f"{prefix}{{probe}}")  # of one key, for a cluster
+        self._guard = Guard(
+            self.link,
+            reach=lambda: self.link.call(probe),
+            probe=lambda: self._calls.ask(probe),
             budget_s=budget_s,
-            give_up_s=2 * budget_s,
-            max_weight=_COMMANDS_A_BATCH,
-            in_flight=_IN_FLIGHT,
-            outcome=self._circuit.outcome,
+            timeout_s=2 * budget_s,
+            failures=_FAILURES_IN_A_ROW,
+            probe_s=_PROBE_S,
+        )
+        self._calls: Batcher[Command, Any] = self._guard.batcher(
+            self.link.run, max_weight=_COMMANDS_A_BATCH
         )
 
     async def __aenter__(self) -> ChannelLog:
@@ -131,7 +129,7 @@ class ChannelLog:
 
     def topic(self, channel: str) -> str:
         """Where listeners of a channel subscribe."""
-        return f"{self._prefix}topic:{channel}"
+        return topic_of(self._prefix, channel)
 
     async def publish(self, channel: str, data: bytes, lane: Lane = "normal") -> Published:
         """Append a message: one JSON value in UTF-8.
@@ -190,15 +188,12 @@ class ChannelLog:
             reads=self._reads,
             batches=self._calls.batches,
             unavailable=self._unavailable,
-            breaker_open=self._circuit.is_open,
+            breaker_open=self._guard.circuit.is_open,
         )
 
     async def close(self) -> None:
         """Let everybody go and close the connections."""
-        await self._circuit.close()
-        await self._calls.close()
-        with contextlib.suppress(*FAILURES):
-            await self.link.close()
+        await self._guard.close()
 
     def _keys(self, channel: str) -> tuple[str, str, str]:
         """Of one slot."""
@@ -206,19 +201,17 @@ class ChannelLog:
         return f"{stem}:offsets", f"{stem}:critical", f"{stem}:normal"
 
     async def _ask(self, command: Command) -> Any:
-        reply = None if self._circuit.is_open else await self._calls.ask(command)
+        reply = None if self._guard.circuit.is_open else await self._calls.ask(command)
         if reply is None or isinstance(reply, BaseException):
             self._unavailable += 1
             why = "no answer in time" if reply is None else reason(reply)
             raise ChannelsUnavailable(f"Redis at {self.link.where}: {why}; try again")
         return reply
 
-    async def _is_well(self) -> bool:
-        with contextlib.suppress(*FAILURES):
-            async with asyncio.timeout(self._budget_s):
-                await self.link.call(("PING",))
-            return True
-        return False
+
+def topic_of(prefix: str, channel: str) -> str:
+    """What a message of a channel is told under, by Redis's publish and subscribe."""
+    return f"{prefix}topic:{channel}"
 
 
 def _new_epoch() -> str:
