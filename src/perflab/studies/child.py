@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import subprocess
 import sys
 from contextlib import suppress
@@ -61,9 +62,17 @@ class Child:
         except BrokenPipeError:
             raise self._ended() from None
 
-    def hear(self) -> str:
-        """Its next line; a ChildError if it ended instead."""
-        line = self._process.stdout.readline().strip() if self._process.stdout else ""
+    def hear(self, within_s: float | None = None) -> str:
+        """Its next line; a ChildError if it ended instead, or says nothing in time.
+
+        A limit is for programs that answer one line to each that they are given.
+        """
+        output = self._process.stdout
+        if output is None:
+            raise ChildError(f"the process of {self._name} has no output")
+        if within_s is not None and not select.select([output], [], [], within_s)[0]:
+            raise ChildError(f"the process of {self._name} did not answer within {within_s:g} s")
+        line = output.readline().strip()
         if not line:
             raise self._ended()
         return line

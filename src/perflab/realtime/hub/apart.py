@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,8 @@ from perflab.realtime.hub.process import HubOrder, HubReport
 
 _MODULE: Final = "perflab.realtime.hub.process"
 _ENDS_S: Final = 20.0
+_ANSWERS_S: Final = 60.0
+"""A hub that says nothing for so long hangs; a busy one reports between two turns."""
 
 
 class HubProcess:
@@ -102,6 +105,8 @@ class HubProcess:
             process.stdin.flush()
         except (BrokenPipeError, ValueError):
             return ""
+        if not select.select([process.stdout], [], [], _ANSWERS_S)[0]:
+            raise RealtimeError(f"a hub said nothing for {_ANSWERS_S:g} s")
         return process.stdout.readline().decode().strip()
 
     def _running(self) -> subprocess.Popen[bytes]:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from perflab.parameters import RIVALS
 
-BESIDE = ("perflab", "redis", "hiredis", "msgspec")
+BESIDE = ("perflab", "redis", "hiredis", "msgspec", "websockets", "uvloop")
 """What our side is made of, and what rivals share with it."""
 
 
