@@ -95,6 +95,10 @@ class Datasets:
         """A copy of a database that nobody is connected to; dropped by ``close``."""
         return self._databases.clone(self._databases.label(conninfo), label)
 
+    def empty(self, label: str) -> str:
+        """A database without tables, for data made for a purpose; dropped by ``close``."""
+        return self._databases.create(label)
+
     def close(self) -> None:
         """Drop the clones."""
         self._databases.close()

@@ -83,7 +83,7 @@ def explain(
 def parse_plan(document: Mapping[str, Any]) -> Plan:
     """The :class:`Plan` in one element of EXPLAIN's JSON."""
     root = document["Plan"]
-    nodes = list(_walk(root))
+    nodes = list(walk_plan(root))
     return Plan(
         scans=tuple(_scan(node) for node in nodes if "Scan" in node["Node Type"] and _reads(node)),
         nodes=tuple(_name(node) for node in nodes),
@@ -97,10 +97,11 @@ def parse_plan(document: Mapping[str, Any]) -> Plan:
     )
 
 
-def _walk(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+def walk_plan(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """A node of EXPLAIN's JSON and everything below it, from the root down."""
     yield node
     for child in node.get("Plans", ()):
-        yield from _walk(child)
+        yield from walk_plan(child)
 
 
 def _reads(node: Mapping[str, Any]) -> bool:

@@ -1,6 +1,7 @@
 """The advisor study: what 02_index_advisor measures, in the order in which it shows it."""
 
 from perflab.studies.advisor.case import advise_case, make_case
+from perflab.studies.advisor.maintenance import look_after_parcels
 from perflab.studies.advisor.proving import against_catalogue, prove_case, results_of
 from perflab.studies.advisor.slow import build_and_watch, find_slow
 from perflab.studies.advisor.views.advice import (
@@ -14,6 +15,12 @@ from perflab.studies.advisor.views.advice import (
     statements_plot,
     writes_table,
 )
+from perflab.studies.advisor.views.maintenance import (
+    findings_table,
+    mended_plot,
+    mended_table,
+    misestimates_table,
+)
 from perflab.studies.advisor.views.slow import flips_table, slow_plot, slow_table
 
 __all__ = [
@@ -23,9 +30,14 @@ __all__ = [
     "dropped_table",
     "estimate_table",
     "find_slow",
+    "findings_table",
     "flips_table",
     "idle_table",
+    "look_after_parcels",
     "make_case",
+    "mended_plot",
+    "mended_table",
+    "misestimates_table",
     "proof_table",
     "prove_case",
     "rejected_table",

@@ -1,0 +1,1 @@
+"""Statistics and maintenance: what is stale, correlated, dead or bloated, and what mends it."""

@@ -1,0 +1,122 @@
+"""The state of real tables: what a server's own catalogs and counters say of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from perflab.advisor.maintenance.findings import Finding
+from perflab.advisor.maintenance.health import Health, read_health
+from perflab.advisor.maintenance.rules import inspect
+from perflab.advisor.maintenance.space import wasted_bytes
+
+
+@pytest.fixture
+def conn(database: str) -> Iterator[psycopg.Connection]:
+    """On a database with one table that nobody else looks after."""
+    with psycopg.connect(database, autocommit=True) as opened:
+        opened.execute("CREATE TABLE t (id int, note text) WITH (autovacuum_enabled = off)")
+        yield opened
+
+
+def fill(conn: psycopg.Connection, rows: int) -> None:
+    conn.execute("INSERT INTO t SELECT n, repeat('x', 80) FROM generate_series(1, %s) n", [rows])
+
+
+def state(conn: psycopg.Connection) -> Health:
+    conn.execute("SELECT pg_stat_force_next_flush()")
+    return read_health(conn)
+
+
+def told(conn: psycopg.Connection, counted: bool = False) -> dict[str, Finding]:
+    """Findings by kind, but for the switch of these tests' own table."""
+    found = state(conn)
+    space = wasted_bytes(conn, found) if counted else {}
+    return {f.kind: f for f in inspect(found, counted=space) if f.kind != "off"}
+
+
+def test_a_table_analysed_by_the_session_that_loaded_it_needs_nothing(
+    conn: psycopg.Connection,
+) -> None:
+    fill(conn, 5_000)
+    conn.execute("ANALYZE t")  # the session's counters reach the server only now
+
+    assert state(conn).tables[0].changed == 5_000
+    assert told(conn) == {}
+
+
+def test_what_is_stale_is_found_and_its_own_statement_mends_it(conn: psycopg.Connection) -> None:
+    fill(conn, 5_000)
+    assert "never analysed" in told(conn)["stale"].figure
+    conn.execute(told(conn)["stale"].statements[0].encode())
+    assert told(conn) == {}
+
+    fill(conn, 5_000)
+    assert "5,000 rows changed" in told(conn)["stale"].figure
+    conn.execute(told(conn)["stale"].statements[0].encode())
+    assert told(conn) == {}
+
+
+def test_dead_rows_and_then_the_space_they_leave(conn: psycopg.Connection) -> None:
+    fill(conn, 100_000)
+    conn.execute("VACUUM (ANALYZE) t")
+    assert told(conn, counted=True) == {}
+    conn.execute("DELETE FROM t WHERE id % 10 > 0")
+
+    assert list(told(conn, counted=True)) == ["dead"]
+    conn.execute(told(conn)["dead"].statements[0].encode())
+    assert list(told(conn, counted=True)) == ["bloat"]
+    assert "counted" in told(conn, counted=True)["bloat"].figure
+    assert "estimated" in told(conn)["bloat"].figure
+
+    conn.execute(told(conn)["bloat"].statements[0].encode())
+    assert told(conn, counted=True) == told(conn) == {}
+
+
+def test_the_estimate_of_pages_is_near_where_nothing_is_wasted(conn: psycopg.Connection) -> None:
+    conn.execute("ALTER TABLE t SET (fillfactor = 70)")
+    fill(conn, 20_000)
+    conn.execute("ANALYZE t")
+
+    (table,) = state(conn).tables
+
+    assert table.expected_pages == pytest.approx(table.pages_now, rel=0.05)
+    assert wasted_bytes(conn, state(conn))["t"] == pytest.approx(
+        0, abs=0.05 * table.pages_now * 8192
+    )
+
+
+def test_autovacuum_that_is_off_is_found_and_switched_on(conn: psycopg.Connection) -> None:
+    fill(conn, 2_000)
+    conn.execute("ANALYZE t")
+
+    (off,) = inspect(state(conn))
+    assert off.kind == "off"
+    conn.execute(off.statements[0].encode())
+
+    assert inspect(state(conn)) == ()
+
+
+def test_who_may_not_read_a_table_is_not_told_that_it_was_never_analysed(
+    conn: psycopg.Connection,
+) -> None:
+    fill(conn, 5_000)
+    conn.execute("VACUUM (ANALYZE) t")
+    conn.execute("SELECT pg_stat_reset()")
+    conn.execute("CREATE ROLE perflab_test_stranger; SET ROLE perflab_test_stranger")
+    try:
+        (table,) = read_health(conn).tables
+        assert (table.columns_known, table.readable) == (0, False)
+        assert [f.kind for f in inspect(read_health(conn))] == ["off"]
+        assert wasted_bytes(conn, read_health(conn), least_bytes=0) == {}
+    finally:
+        conn.execute("RESET ROLE; DROP ROLE perflab_test_stranger")
+
+
+def test_reading_the_state_writes_nothing(conn: psycopg.Connection) -> None:
+    fill(conn, 5_000)
+    conn.execute("SET default_transaction_read_only = on")
+
+    assert [table.name for table in read_health(conn).tables] == ["t"]
