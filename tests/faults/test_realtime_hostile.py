@@ -100,6 +100,43 @@ def test_handshakes_that_are_none_take_no_place(redis_server: Redis) -> None:
     run(scenario())
 
 
+def test_sockets_that_never_finish_their_handshake_are_bounded_and_harm_nobody(
+    redis_server: Redis,
+) -> None:
+    async def scenario() -> None:
+        async with stage(redis_server, max_handshakes=5, open_s=1.0) as scene:
+            raws = [Raw(*await asyncio.open_connection(*scene.address)) for _ in range(40)]
+            await until(lambda: scene.hub.stats().refused_handshake == 35)
+            assert scene.hub.stats().connections == 1
+            await scene.is_alive()
+            late = RealtimeClient([scene.hub.url], "late", settings=STUBBORN, seed=2)
+            async with late:
+                await late.subscribe("late")  # gets in when the silent ones were given up
+                await asyncio.gather(*(raw.ended() for raw in raws))
+                assert scene.hub.stats().connections == 2
+                await scene.is_alive()
+
+    run(scenario())
+
+
+def test_who_is_refused_or_goes_away_leaves_room_for_others(redis_server: Redis) -> None:
+    async def scenario() -> None:
+        async with stage(redis_server, max_handshakes=1, max_connections=2) as scene:
+            for _ in range(3):
+                gone = Raw(*await asyncio.open_connection(*scene.address))
+                await until(lambda: len(scene.hub._lobby) == 1)
+                await gone.close()
+                await until(lambda: not len(scene.hub._lobby))
+            raw = await scene.raw()
+            refused = await scene.raw(answered=False)
+            await refused.ended()
+            await until(lambda: not len(scene.hub._lobby))
+            assert scene.hub.stats().refused_handshake == 0
+            await raw.close()
+
+    run(scenario())
+
+
 @pytest.mark.parametrize(
     "flood",
     [frame(SUBSCRIBE), frame(b"x", first=0x89), frame(b"x", first=0x8A), frame(b"", first=0x01)],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from websockets.asyncio.server import ServerConnection
 from websockets.frames import Frame, Opcode
@@ -14,6 +14,7 @@ from websockets.protocol import OPEN, Event
 from perflab.ratelimit.algorithms import Meter
 from perflab.realtime.batching import Batch
 from perflab.realtime.frames import PING, server_frame
+from perflab.realtime.hub.lobby import Lobby
 from perflab.realtime.outbox import DEFAULT_LIMIT, Outbox
 
 HIGH_BYTES: Final = 64 * 1024
@@ -35,8 +36,10 @@ class HubConnection(ServerConnection):
     wait again and again (``drain_outbox``).
     """
 
-    def __init__(self, *args: Any, **options: Any) -> None:
+    def __init__(self, *args: Any, lobby: Lobby[HubConnection], **options: Any) -> None:
         super().__init__(*args, **options)
+        self._lobby = lobby
+        self._let_in = False
         self._ended: Ended | None = None
         self._queue_limit = DEFAULT_LIMIT
         self._pings = 0
@@ -104,7 +107,11 @@ class HubConnection(ServerConnection):
         self.transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A socket was accepted."""
+        """A socket was accepted; it is closed at once where too many others are in handshakes."""
+        self._let_in = self._lobby.enter(self)
+        if not self._let_in:
+            cast("asyncio.Transport", transport).abort()
+            return
         super().connection_made(transport)
         self.seen_at = self.loop.time()
         sock = transport.get_extra_info("socket")
@@ -127,6 +134,9 @@ class HubConnection(ServerConnection):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone."""
+        if not self._let_in:
+            return
+        self._lobby.leave(self)
         super().connection_lost(exc)
         if self._ended is not None:
             self._ended(self)

@@ -11,12 +11,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import resource
 import signal
 import sys
 import time
 from collections.abc import AsyncIterator
-from typing import Final
 
 import msgspec
 import psutil
@@ -27,10 +25,8 @@ from perflab.realtime.errors import RealtimeError
 from perflab.realtime.hub.server import Hub
 from perflab.realtime.hub.settings import HubSettings
 from perflab.realtime.hub.stats import HubStats
+from perflab.realtime.sockets import need_files
 from perflab.realtime.tokens import Tokens
-
-_SPARE_FILES: Final = 64
-"""Descriptors that are needed beside connections."""
 
 
 class HubOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -61,23 +57,6 @@ class HubReport(msgspec.Struct, frozen=True, kw_only=True):
     """The monotonic clock, the same for all processes of a machine."""
 
 
-def need_files(connections: int) -> None:
-    """Make room for as many connections as one process may have.
-
-    Raises:
-        RealtimeError: the limit of open files is too low and cannot be raised.
-    """
-    needed = connections + _SPARE_FILES
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < needed:
-        if hard != resource.RLIM_INFINITY and hard < needed:
-            raise RealtimeError(
-                f"{connections} connections need {needed} open files, and this process may have"
-                f" {hard}; raise the limit (ulimit -n {needed}) or ask for fewer"
-            )
-        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
-
-
 async def _lines() -> asyncio.StreamReader:
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(
@@ -101,7 +80,7 @@ async def _report(hub: Hub, lines: asyncio.StreamReader) -> None:
 async def _main() -> None:
     lines = await _lines()
     order = msgspec.json.decode(await lines.readline(), type=HubOrder)
-    need_files(order.settings.max_connections)
+    need_files(order.settings.max_connections + order.settings.max_handshakes)
     over = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -20,6 +20,7 @@ from perflab.realtime.errors import RealtimeError
 from perflab.realtime.heartbeat import PingWheel
 from perflab.realtime.hub.connection import HubConnection
 from perflab.realtime.hub.fanout import Fanout
+from perflab.realtime.hub.lobby import Lobby
 from perflab.realtime.hub.requests import Requests
 from perflab.realtime.hub.rooms import Rooms
 from perflab.realtime.hub.settings import Authenticate, HubSettings
@@ -81,6 +82,7 @@ class Hub:
         self._requests = Requests(
             self._settings, self._counters, self._log, self._rooms, self._fanout, access
         )
+        self._lobby: Lobby[HubConnection] = Lobby(self._settings.max_handshakes)
         self._connections: dict[HubConnection, None] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._server: Server | None = None
@@ -93,7 +95,7 @@ class Hub:
                 self._serve,
                 self._host,
                 self._port,
-                create_connection=HubConnection,
+                create_connection=self._arriving,  # type: ignore[arg-type]
                 process_request=self._admit,
                 subprotocols=[SUBPROTOCOL],  # type: ignore[list-item]
                 select_subprotocol=_subprotocol,
@@ -138,6 +140,7 @@ class Hub:
             subscriptions=self._rooms.subscriptions,
             queued=sum(outbox.messages for outbox in waiting),
             losses=self._rooms.losses,
+            refused_handshake=self._lobby.turned_away,
             **counts,
         )
 
@@ -164,6 +167,9 @@ class Hub:
         self._fanout.stop()
         await self._rooms.close()
         await self._log.close()
+
+    def _arriving(self, *args: Any, **options: Any) -> HubConnection:
+        return HubConnection(*args, lobby=self._lobby, **options)
 
     async def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
         """Whether the handshake may go on; whoever is admitted takes a place at once."""
@@ -199,6 +205,7 @@ class Hub:
 
     async def _serve(self, connection: ServerConnection) -> None:
         connection = cast("HubConnection", connection)
+        self._lobby.leave(connection)
         self._counters.opened += 1
         self._wheel.add(connection)
         if not connection.is_open:

@@ -32,6 +32,8 @@ class HubSettings(msgspec.Struct, frozen=True, kw_only=True):
     """For the answer to a ping; without one the connection is cut off."""
     open_s: float = 5.0
     """In which a handshake must be over."""
+    max_handshakes: int = 1_000
+    """Sockets whose handshake is not over, beside the connections; one more is closed at once."""
     batch_interval_s: float = DEFAULT_INTERVAL_S
     """The longest that a normal message waits for others; 0 sends each at once."""
     batch_most: int = DEFAULT_MOST
@@ -52,8 +54,9 @@ class HubSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         for field in (
-            "max_connections", "retry_after_s", "open_s", "batch_most", "queue_limit", "stall_s",
-            "channels_a_connection", "most_bytes", "most_faults", "most_refusals",
+            "max_connections", "max_handshakes", "retry_after_s", "open_s", "batch_most",
+            "queue_limit", "stall_s", "channels_a_connection", "most_bytes", "most_faults",
+            "most_refusals",
         ):  # fmt: skip
             if not getattr(self, field) > 0:
                 raise RealtimeError(f"{field}={getattr(self, field)}: must be above 0")

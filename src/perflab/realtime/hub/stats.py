@@ -22,6 +22,8 @@ class HubStats(msgspec.Struct, frozen=True, kw_only=True):
     """Sent away because the hub was full or draining."""
     refused_token: int
     """Sent away for want of a good token."""
+    refused_handshake: int
+    """Sockets closed because too many others had not finished their handshakes."""
     requests: int
     malformed: int
     """Requests that were none."""

@@ -17,9 +17,10 @@ from perflab.realtime import Message
 from perflab.realtime.client import ClientSettings, RealtimeClient
 from perflab.realtime.errors import RealtimeError
 from perflab.realtime.hub.apart import HubProcess
-from perflab.realtime.hub.process import HubOrder, need_files
+from perflab.realtime.hub.process import HubOrder
 from perflab.realtime.hub.settings import HubSettings
 from perflab.realtime.hub.stats import HubStats
+from perflab.realtime.sockets import need_files
 from perflab.realtime.tokens import Tokens
 from perflab.report.not_run import NotRun
 from perflab.services import Redis

@@ -21,7 +21,7 @@ import uvloop
 from perflab.realtime import Message
 from perflab.realtime.client import ClientSettings, Outage, RealtimeClient, Subscription
 from perflab.realtime.client.subscription import OnMessage
-from perflab.realtime.hub.process import need_files
+from perflab.realtime.sockets import need_files
 from perflab.realtime.tokens import Tokens
 
 _AT_ONCE = 50

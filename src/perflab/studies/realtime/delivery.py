@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 import numpy as np
 import pandas as pd
 
@@ -17,6 +18,7 @@ from perflab.realtime import LANES, Lane
 from perflab.realtime.batching import DEFAULT_INTERVAL_S
 from perflab.realtime.hub import HubSettings
 from perflab.realtime.hub.process import HubReport
+from perflab.realtime.sockets import need_files, need_ports
 from perflab.services import Redis
 from perflab.studies.frames import triple
 from perflab.studies.realtime.publishing import (
@@ -169,7 +171,7 @@ def measure_interval(
     redis: Redis, sizes: RealtimeSizes, seed: int, interval_s: float = PLAN_INTERVAL_S
 ) -> Delivery:
     """The plan's load with another batch interval."""
-    settings = HubSettings(max_connections=max(1_000, sizes.clients), batch_interval_s=interval_s)
+    settings = msgspec.structs.replace(default_settings(sizes), batch_interval_s=interval_s)
     with stage(redis, settings) as opened:
         channels = rooms(sizes.clients, sizes)
         crowd = opened.crowd(sizes.clients, channels, seed=seed)
@@ -181,10 +183,18 @@ def measure_interval(
 
 
 def default_settings(sizes: RealtimeSizes) -> HubSettings:
-    """The hub's own defaults, with room for everybody on either of two."""
-    return HubSettings(
-        max_connections=max(1_000, sizes.clients), batch_interval_s=DEFAULT_INTERVAL_S
+    """The hub's own defaults, with room for everybody on either of two, half of them at once.
+
+    A RealtimeError where this machine does not allow so many sockets.
+    """
+    settings = HubSettings(
+        max_connections=max(1_000, sizes.clients),
+        max_handshakes=max(1_000, sizes.clients // 2),
+        batch_interval_s=DEFAULT_INTERVAL_S,
     )
+    need_files(settings.max_connections + settings.max_handshakes)
+    need_ports(sizes.clients)
+    return settings
 
 
 def _grown(before: list[HubReport], after: list[HubReport]) -> int:

@@ -19,7 +19,7 @@ import uvloop
 from redis.asyncio import Redis
 from websockets.asyncio.server import ServerConnection, broadcast, serve
 
-from perflab.realtime.hub.process import need_files
+from perflab.realtime.sockets import need_files
 
 
 class BroadcastOrder(msgspec.Struct, frozen=True, kw_only=True):

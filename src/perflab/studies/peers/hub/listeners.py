@@ -27,7 +27,6 @@ import uvloop
 from websockets.frames import Frame, Opcode
 
 from perflab.realtime.frames import Delivery, entries
-from perflab.realtime.hub.process import need_files
 from perflab.realtime.protocol import (
     SUBPROTOCOL,
     Subscribe,
@@ -35,6 +34,7 @@ from perflab.realtime.protocol import (
     decode_control,
     encode_request,
 )
+from perflab.realtime.sockets import need_files
 
 WITHIN_S: Final = 20.0
 """For all of them to listen."""

@@ -69,7 +69,7 @@ def fanout_plot(fanout: Fanout) -> Figure:
         hue="side",
         title="The more messages share a frame, the less CPU time each takes",
         x_label="messages a second into the channel",
-        y_label="times the broadcast's deliveries a CPU second",
+        y_label="deliveries a CPU second: times as many",
         log="xy",
         reference=SAVES,
         reference_label=f"{SAVES:g} times",
