@@ -19,6 +19,7 @@ from perflab.capacity.queues import (
     closed,
     multi_server,
     simulate_closed,
+    simulate_due,
     simulate_open,
     single_server,
 )
@@ -176,6 +177,20 @@ def test_whoever_shares_is_slowed_down_alike_and_short_work_stays_short() -> Non
     assert high / low < 1.5
 
 
+def test_a_schedule_is_kept_and_everybody_is_waited_for() -> None:
+    """Work of 10 ms in line: three at once, one that comes meanwhile, one long after."""
+    line = Station((100.0,), work=np.array([1.0]))
+    due_s = np.array([0.0, 0.0, 0.0, 0.025, 0.5])
+    assert simulate_due(line, due_s) == pytest.approx([0.01, 0.02, 0.03, 0.015, 0.01])
+    assert len(simulate_due(line, np.empty(0))) == 0
+
+
+def test_poisson_arrivals_on_a_schedule_wait_as_the_formula_says() -> None:
+    due_s = np.cumsum(np.random.default_rng(5).exponential(1 / 60, 60_000))
+    known = single_server(60, 0.01).mean_response_s
+    assert simulate_due(ONE, due_s, seed=5).mean() == pytest.approx(known, rel=0.05)
+
+
 def test_littles_law_holds_in_every_run() -> None:
     run = simulate_closed(SHARED, 40, 0.5, seconds=200, warm_s=5, seed=3)
     throughput, response = run.throughput_rps, run.mean_response_s
@@ -247,6 +262,8 @@ def test_the_plans_scenarios_have_the_cycles_that_follow_from_their_figures() ->
         (lambda: Station((1.0,), work=np.array([1.0, 0.0])), "work: service times"),
         (lambda: simulate_open(ONE, 0, seconds=1), "rate_rps=0"),
         (lambda: simulate_open(ONE, 1, seconds=0), "seconds=0"),
+        (lambda: simulate_due(ONE, np.array([0.2, 0.1])), "due_s: "),
+        (lambda: simulate_due(ONE, np.array([-1.0])), "due_s: "),
         (lambda: simulate_closed(ONE, 1, 1.0, seconds=1, warm_s=-1), "warm_s=-1"),
         (lambda: simulate_closed(ONE, 0, 1.0, seconds=1), "users=0"),
         (lambda: People(daily_users=0), "daily_users=0"),

@@ -16,13 +16,22 @@ from perflab.load import LoadSamples
 from perflab.measure.claims import load_claims
 from perflab.measure.results import Origin
 from perflab.measure.statistics import Interval, NotEstimable
+from perflab.report.not_run import NotRun
 from perflab.studies.api.ceiling import Reading
 from perflab.studies.capacity.attribution import Attribution, read_counts
 from perflab.studies.capacity.crowds import Crowd, Crowds, crowds_frame
 from perflab.studies.capacity.held_back import (
+    BY_LAW,
+    OPEN_SHARE,
+    P95,
+    THROUGHPUT,
+    Chosen,
+    HeldBack,
     Predicted,
     Seen,
+    choose,
     held_back_frame,
+    predict,
     rows_of,
     twice_the_knee,
 )
@@ -40,6 +49,7 @@ from perflab.studies.capacity.views.loads import (
 )
 
 CURVE = Parameters(100.0, 0.05, 0.002)
+RATES = tuple(float(CURVE.at(n)) for n in range(1, 33))
 PEOPLE = People(daily_users=240_000)
 ORIGIN = Origin(
     notebook="07_capacity",
@@ -84,6 +94,23 @@ def test_only_good_answers_count_into_throughput() -> None:
     good = np.arange(100) % 4 != 0
     assert Rung(1, read, good, FOUND).rps == pytest.approx(0.75 * read.rps)
     assert Rung(1, read, good, FOUND).others == 25
+
+
+def test_what_a_load_begins_with_is_not_looked_at() -> None:
+    """A quarter of cheap answers at once, then steadily dear ones: 100/s and 20 ms."""
+    ended = np.concatenate([np.full(100, 0.01), np.linspace(0.25, 1.0, 76)])
+    read = reading(np.full(176, 0.02), seconds=1.0)
+    samples = replace(read.samples, ended_s=ended, scheduled_s=ended - 0.02)
+    steady = Rung(8, replace(read, samples=samples), np.ones(176, bool), FOUND, warm_s=0.25)
+    assert steady.rps == pytest.approx(76 / 0.75)
+    assert len(steady.response_s) == len(steady.service_s) == 74
+    assert steady.others == 0
+
+
+def test_a_spoilt_repetition_says_nothing_of_a_concurrencys_throughput() -> None:
+    rungs = (rung(4, 100.0), rung(4, 10.0, late_s=0.5), rung(4, 104.0))
+    assert Ladder(rungs, NotFitted("")).rps(4) == pytest.approx(102.0)
+    assert Ladder(rungs[1:2], NotFitted("")).rps(4) == 10.0, "better than nothing to show"
 
 
 def test_answers_that_take_longer_than_the_load_are_waited_for_where_the_rate_needs_them() -> None:
@@ -208,9 +235,8 @@ def test_a_known_station_is_recognised_and_loads_it_was_not_made_from_are_predic
 ) -> None:
     """Three kinds of work; twice the peak's users and 80 % of the peak are not in the ladder."""
     work = np.array([0.5, 1.0, 4.0])
-    rates = tuple(float(CURVE.at(n)) for n in range(1, 33))
-    station = Station(rates, work, slots)
-    model = calibrate(ladder_of(station), 20.0, 3)
+    station = Station(RATES, work, slots)
+    model = calibrate(ladder_of(station), 30.0, 3)
     assert not isinstance(model, NotFitted)
     assert model.station.slots == slots
     for run, truth in (
@@ -241,37 +267,92 @@ def test_the_most_users_are_about_what_the_peak_serves_in_a_cycle() -> None:
 
 def test_the_held_back_users_are_twice_the_knee_and_on_no_rung() -> None:
     assert twice_the_knee(ladder()) == round(2 * CURVE.knee_users)
-    without = replace(ladder(), fitted=NotFitted("flat"))
-    assert twice_the_knee(without) == 2 * without.peak[0] + (2 * without.peak[0] in LOADS)
+    without = Ladder((rung(1, 100.0), rung(2, 150.0), rung(9, 148.0)), NotFitted("few"))
+    assert twice_the_knee(without) == 3, "the highest over that of one user is 1.5"
+    taken = Ladder((rung(1, 100.0), rung(3, 150.0)), NotFitted("few"))
+    assert twice_the_knee(taken) == 4
+
+
+def test_what_is_held_back_follows_from_the_first_round() -> None:
+    chosen = choose(ladder())
+    assert chosen.users == round(2 * CURVE.knee_users)
+    assert chosen.rate_rps == pytest.approx(OPEN_SHARE * ladder().peak[1])
+    assert OPEN_SHARE >= 0.8
 
 
 @pytest.mark.parametrize(
     ("figure", "predicted", "void", "finding"),
     [
-        ("throughput", 109.0, "", "within"),
-        ("throughput", 111.0, "", "off"),
-        ("throughput", 89.0, "", "off"),
-        ("p95", 124.0, "", "within"),
-        ("p95", 74.0, "", "off"),
-        ("p95", 100.0, "late", "void: the generator was the limit"),
-        ("p95", float("nan"), "", "cannot tell"),
+        (THROUGHPUT, 109.0, "", "within"),
+        (THROUGHPUT, 111.0, "", "off"),
+        (THROUGHPUT, 89.0, "", "off"),
+        (P95, 124.0, "", "within"),
+        (P95, 74.0, "", "off"),
+        (P95, 100.0, "late", "void: the generator was the limit"),
+        (P95, float("nan"), "", "cannot tell"),
     ],
 )
 def test_a_prediction_is_within_its_bound_or_off(
     figure: str, predicted: float, void: str, finding: str
 ) -> None:
-    one = Predicted("a load", figure, predicted, 100.0, 90.0, 110.0, void)
+    one = Predicted("a load", figure, (predicted,) * 3, (100.0,) * 3, void)
     assert one.finding == finding
     assert len(held_back_frame([one])) == 1
 
 
-def test_of_repetitions_only_those_count_that_the_generator_did_not_spoil() -> None:
+def test_the_median_round_decides_and_what_is_off_is_laid_to_noise_or_to_the_model() -> None:
+    def of(*measured: float) -> Predicted:
+        return Predicted("a load", THROUGHPUT, (100.0,) * len(measured), measured, "")
+
+    assert (of(95, 100, 50).finding, of(95, 100, 50).cause) == ("within", "")
+    assert of(80, 84, 70).finding == "off"
+    assert of(80, 84, 70).cause == "the model: no round is within"
+    assert of(80, 84, 99).cause.startswith("noise: 1 of 3 rounds are within")
+    assert of(80, 84, 150).cause.startswith("noise: 0 of 3"), "one above and two below"
+    row = held_back_frame([of(80, 100, 125)]).iloc[0]
+    assert (row["off_lo"], row["off"], row["off_hi"]) == pytest.approx((-20, 0, 25))
+
+
+def test_of_rounds_only_those_count_that_the_generator_did_not_spoil() -> None:
     seen = [Seen(100.0, 10.0, ""), Seen(1.0, 900.0, "late"), Seen(110.0, 12.0, "")]
-    throughput, p95 = rows_of("a load", 105.0, 11.0, seen)
-    assert (throughput.measured, throughput.least, p95.most) == (105.0, 100.0, 12.0)
+    throughput, p95 = rows_of("a load", seen, lambda _: (105.0, 11.0))
+    assert throughput.measured == (100.0, 110.0)
+    assert p95.measured == (10.0, 12.0)
     assert throughput.finding == p95.finding == "within"
-    (void, _) = rows_of("a load", 105.0, 11.0, [Seen(100.0, 10.0, "late")])
+    (void, _) = rows_of("a load", [Seen(100.0, 10.0, "late")], lambda _: (105.0, 11.0))
     assert void.finding == "void: the generator was the limit"
+    assert np.isnan(held_back_frame([void]).iloc[0]["measured"])
+
+
+def test_an_open_load_is_simulated_on_its_own_schedule() -> None:
+    """Ten arrivals at once at a line of 10 ms each: the last one takes 100 ms."""
+    made = ladder_of(Station(RATES, np.array([1.0])))
+    model = calibrate(made, 5.0, 1)
+    assert not isinstance(model, NotFitted)
+    model = replace(model, station=Station((100.0,), np.array([1.0])))
+    at_once = Seen(100.0, 95.0, "", np.zeros(10))
+    apart = Seen(10.0, 10.0, "", np.arange(10) / 10)
+    held_back = HeldBack(Chosen(80.0, 3), (at_once, apart), (Seen(100.0, 30.0, ""),))
+    found = predict(held_back, made, model, 1)
+    assert not isinstance(found, NotRun)
+    opened = {one.figure: one for one in found if "arrivals" in one.load}
+    assert opened[THROUGHPUT].predicted == pytest.approx((100.0, 10 / 0.91))
+    assert opened[P95].predicted == pytest.approx((95.5, 10.0))
+    closed = {one.figure: one for one in found if one.load.startswith("3 users")}
+    assert set(closed) == {THROUGHPUT, P95, BY_LAW}
+    assert closed[THROUGHPUT].predicted[0] == pytest.approx(100.0, rel=0.01)
+    assert isinstance(made.fitted, Scalability)
+    assert closed[BY_LAW].predicted[0] == pytest.approx(float(made.fitted.fitted.at(3)))
+
+
+def test_between_two_rungs_the_time_of_a_round_lies_on_a_straight_line() -> None:
+    """Which is exact for the law without coherency, however far the rungs are apart."""
+    amdahl = Parameters(1_000.0, 0.6, 0.0)
+    loads = (1, 2, 4, 8, 16, 32)
+    rungs = tuple(rung(n, float(amdahl.at(n))) for n in loads)
+    model = calibrate(Ladder(rungs, NotFitted("")), 1.0, 1)
+    assert not isinstance(model, NotFitted)
+    assert model.station.rates_rps == pytest.approx([float(amdahl.at(n)) for n in range(1, 33)])
 
 
 # --- users who pause ---

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
 import psycopg
 import pytest
 from capacity_study import some_sizes
@@ -15,8 +16,10 @@ from perflab.services import Services
 from perflab.studies.api.parts import FULL, NO_CACHE
 from perflab.studies.capacity import crowds
 from perflab.studies.capacity.crowds import gather
-from perflab.studies.capacity.ladder import climb, put_closed
+from perflab.studies.capacity.held_back import HeldBack
+from perflab.studies.capacity.ladder import put_closed
 from perflab.studies.capacity.opened import NEITHER, Stack, open_stack, turn_takers
+from perflab.studies.capacity.rounds import climb
 from perflab.studies.capacity.steps import climb_open
 from small_lab import SmallLab
 
@@ -51,12 +54,28 @@ def test_the_arms_differ_by_cache_and_indexes_and_answer_alike(stack: Stack) -> 
 
 
 def test_closed_and_open_loads_are_put_on_and_attributed(stack: Stack) -> None:
-    ladder = climb(stack.full, SIZES, 1)
+    told: list[str] = []
+    ladder, held_back = climb(
+        stack.full,
+        msgspec.structs.replace(SIZES, repetitions=2),
+        1,
+        lambda what, _done, _total: told.append(what),
+    )
     assert ladder.users == (1, 4)
+    assert [len(ladder.at(users)) for users in ladder.users] == [2, 2]
     assert isinstance(ladder.fitted, NotFitted)
     assert ladder.peak[1] > 0
-    steps = climb_open(stack.full, 100.0, 5_000.0, 0.15, 1)
+    assert isinstance(held_back, HeldBack)
+    assert held_back.chosen.users not in ladder.users, "nothing is fitted to it"
+    assert len(held_back.opened) == len(held_back.closed) == 2
+    assert len(told) == 2 + 2 * (2 + 2)
+    first, second = (one.due_s for one in held_back.opened)
+    assert first is not None
+    assert second is not None
+    assert first.tolist() != second.tolist(), "each round has a schedule of its own"
+    steps = climb_open(stack.full, 100.0, 100.0, 0.15, 1)
     assert steps[0].rate_rps == 50.0
+    assert steps[0].load.reading.samples.window_s > 0.3, "four times the promise, less a last gap"
     assert [step.rate_rps for step in steps] == sorted(step.rate_rps for step in steps)
     assert all(step.found.counts.lookups > 0 for step in steps)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -12,6 +13,7 @@ import simpy
 from numpy.typing import NDArray
 
 from perflab.capacity.arguments import not_negative, positive, whole
+from perflab.capacity.errors import CapacityError
 from perflab.capacity.queues.station import Serving, Station
 from perflab.measure.blocks import Blocks
 from perflab.measure.statistics import MIN_BLOCKS, Estimate, mean_of_repetitions, quantile_of
@@ -23,6 +25,7 @@ _BATCHES: Final = MIN_BLOCKS
 """Stretches of time that a simulation is cut into: neighbouring requests wait for each other, so
 that a stretch and not a request is the unit of every interval."""
 _DRAWN: Final = 4_096
+_STREAM: Final = 73
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,42 @@ def simulate_closed(
     for _ in range(users):
         run.env.process(user())
     return run.until_end()
+
+
+def simulate_due(station: Station, due_s: Floats, *, seed: int = 0) -> Floats:
+    """A schedule of arrivals at an idle station; what each of them takes, all waited for.
+
+    Args:
+        station: where they are served.
+        due_s: when each arrives, seconds, ascending, shape ``(n,)``.
+        seed: of their work.
+
+    Returns:
+        Response times in seconds, in the order of arrival, shape ``(n,)``.
+    """
+    if len(due_s) and not (
+        np.isfinite(due_s).all() and due_s[0] >= 0 and np.all(np.diff(due_s) >= 0)
+    ):
+        raise CapacityError("due_s: arrivals are finite times from 0 on, in ascending order")
+    env = simpy.Environment()
+    serving = Serving(env, station)
+    # a stream of its own: the schedule may come from the same seed, and long work must not meet
+    # long gaps
+    work = station.draw(np.random.default_rng([seed, _STREAM]), len(due_s)).tolist()
+    response_s = np.empty(len(due_s))
+
+    def arrivals() -> Process:
+        for number, due in enumerate(due_s.tolist()):
+            if due > env.now:
+                yield env.timeout(due - env.now)
+            serving.ask(work[number]).callbacks.append(partial(note, number, due))
+
+    def note(number: int, due: float, _: simpy.Event) -> None:
+        response_s[number] = env.now - due
+
+    env.process(arrivals())
+    env.run()
+    return response_s
 
 
 class _Run:

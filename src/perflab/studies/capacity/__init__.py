@@ -3,11 +3,11 @@
 from perflab.studies.capacity.advice import advise
 from perflab.studies.capacity.asked import people_of, prices_of
 from perflab.studies.capacity.crowds import gather
-from perflab.studies.capacity.held_back import hold_back
-from perflab.studies.capacity.ladder import climb
+from perflab.studies.capacity.held_back import predict
 from perflab.studies.capacity.model import calibrate
 from perflab.studies.capacity.money import basis_of, measure_arms
 from perflab.studies.capacity.opened import open_stack
+from perflab.studies.capacity.rounds import climb
 from perflab.studies.capacity.steps import climb_open, core_rps
 from perflab.studies.capacity.verdicts import NOTEBOOK, judge
 from perflab.studies.capacity.views.loads import (
@@ -42,7 +42,6 @@ __all__ = [
     "explorer",
     "gather",
     "held_back_table",
-    "hold_back",
     "judge",
     "ladder_plot",
     "ladder_table",
@@ -51,6 +50,7 @@ __all__ = [
     "open_stack",
     "people_of",
     "people_table",
+    "predict",
     "prices_of",
     "promises_table",
     "savings_table",

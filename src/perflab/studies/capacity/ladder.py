@@ -10,9 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from perflab.capacity.scalability import NotFitted, Scalability, fit
-from perflab.profiles import CapacitySizes
-from perflab.progress import Step
+from perflab.capacity.scalability import RESAMPLES, NotFitted, Scalability, fit
 from perflab.studies.api.ceiling import Reading
 from perflab.studies.api.loads import answered
 from perflab.studies.capacity.attribution import Attribution, attributed
@@ -23,7 +21,9 @@ Floats = NDArray[np.float64]
 _PREPARED_RPS: Final = 3_000
 """Requests made ready for each second; after the last the first comes again."""
 _FEWEST: Final = 500
-_STREAM: Final = 71
+_EACH_S: Final = 0.015
+"""Seconds of a load for each of its users: at a thousand answers a second, fifteen turns."""
+_WARM_SHARE: Final = 0.25
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,18 @@ class Rung:
     reading: Reading
     good: NDArray[np.bool_]
     found: Attribution
+    warm_s: float = 0.0
+    """What at its beginning is not looked at. Users who all begin at once get their cheap requests
+    answered first, while dear ones still wait for each other: that is faster than they go on."""
 
     @property
     def rps(self) -> float:
         """Good answers a second."""
-        whole = max(1, int(np.count_nonzero(self.reading.samples.answered)))
-        return self.reading.rps * int(np.count_nonzero(self.good)) / whole
+        samples = self.reading.samples
+        counted = (
+            self.good & (samples.ended_s >= self.warm_s) & (samples.ended_s <= samples.window_s)
+        )
+        return int(np.count_nonzero(counted)) / (samples.window_s - self.warm_s)
 
     @property
     def rps_to_the_end(self) -> float:
@@ -54,16 +60,20 @@ class Rung:
     @property
     def service_s(self) -> Floats:
         """From sending to the answer, of good ones."""
-        return self.reading.samples.service_s[self.good]
+        return self.reading.samples.service_s[self._looked_at]
 
     @property
     def response_s(self) -> Floats:
         """From when each was due, of good ones."""
-        return self.reading.samples.latency_s[self.good]
+        return self.reading.samples.latency_s[self._looked_at]
 
     def quantile_ms(self, q: float) -> float:
         """Of the response times."""
         return 1e3 * float(np.quantile(self.response_s, q)) if len(self.response_s) else np.nan
+
+    @property
+    def _looked_at(self) -> NDArray[np.bool_]:
+        return np.asarray(self.good & (self.reading.samples.scheduled_s >= self.warm_s))
 
 
 @dataclass(frozen=True)
@@ -79,8 +89,10 @@ class Ladder:
         return tuple(sorted({rung.users for rung in self.rungs}))
 
     def rps(self, users: int) -> float:
-        """The median over the repetitions of one concurrency."""
-        return float(np.median([rung.rps for rung in self.at(users)]))
+        """The median over the repetitions of one concurrency that the generator did not spoil."""
+        rungs = self.at(users)
+        usable = [rung for rung in rungs if not rung.reading.void]
+        return float(np.median([rung.rps for rung in usable or rungs]))
 
     @property
     def peak(self) -> tuple[int, float]:
@@ -104,12 +116,19 @@ def rate_to_the_end(good: NDArray[np.bool_], ended_s: Floats) -> float:
     return len(ends) / float(ends.max()) if len(ends) else 0.0
 
 
+def put_rung(arm: Arm, users: int, least_s: float) -> Rung:
+    """Users without a pause, for as long as each needs some turns; the beginning is left out."""
+    seconds = max(least_s, _EACH_S * users)
+    return put_closed(arm, users, seconds, warm_s=_WARM_SHARE * seconds)
+
+
 def put_closed(
     arm: Arm,
     users: int,
     seconds: float,
     *,
     think_s: float | Floats = 0.0,
+    warm_s: float = 0.0,
     own_process: bool = False,
 ) -> Rung:
     """A fixed number of users who send the arm's next requests."""
@@ -121,26 +140,12 @@ def put_closed(
         ),
         lambda outcome: outcome,
     )
-    return Rung(users, reading, answered(reading, arm.traffic.good), found)
+    return Rung(users, reading, answered(reading, arm.traffic.good), found, warm_s)
 
 
-def climb(arm: Arm, sizes: CapacitySizes, seed: int, step: Step | None = None) -> Ladder:
-    """Every concurrency of the profile, in an order that is drawn anew for each repetition.
-
-    A rung that the generator spoilt is left out of the fit.
-    """
-    rng = np.random.default_rng([seed, _STREAM])
-    total = sizes.repetitions * len(sizes.loads)
-    rungs: list[Rung] = []
-    for _ in range(sizes.repetitions):
-        for users in rng.permutation(sizes.loads).tolist():
-            if step:
-                step(f"{users} users", len(rungs), total)
-            rungs.append(put_closed(arm, users, sizes.load_s))
-    return Ladder(tuple(rungs), fit_rungs(rungs, seed))
-
-
-def fit_rungs(rungs: Sequence[Rung], seed: int) -> Scalability | NotFitted:
+def fit_rungs(
+    rungs: Sequence[Rung], seed: int, *, resamples: int = RESAMPLES
+) -> Scalability | NotFitted:
     """The law, to the median of each concurrency over the rungs that say something of the server.
 
     A machine that was elsewhere for one repetition says nothing about scaling.
@@ -149,7 +154,12 @@ def fit_rungs(rungs: Sequence[Rung], seed: int) -> Scalability | NotFitted:
     for rung in rungs:
         if not rung.reading.void and rung.rps > 0:
             told.setdefault(rung.users, []).append(rung.rps)
-    return fit(list(told), [float(np.median(rates)) for rates in told.values()], seed=seed)
+    return fit(
+        list(told),
+        [float(np.median(rates)) for rates in told.values()],
+        seed=seed,
+        resamples=resamples,
+    )
 
 
 def ladder_frame(ladder: Ladder) -> pd.DataFrame:

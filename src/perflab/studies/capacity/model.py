@@ -1,8 +1,8 @@
 """The measured system as one station of a simulation, and what that says of loads not measured.
 
-Its rates are the measured rungs with straight lines between them, its work spreads as the service
-times of one user do, and of the numbers of requests that are served at once, the one is taken with
-which p95 of the measured rungs comes out best.
+Its rates are the measured rungs and what lies between them, its work spreads as the service times
+of one user do, and of the numbers of requests that are served at once, the one is taken with which
+p95 of the measured rungs comes out best.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from perflab.capacity.queues import (
     Simulated,
     Station,
     simulate_closed,
+    simulate_due,
     simulate_open,
 )
 from perflab.capacity.scalability import NotFitted
@@ -30,6 +31,7 @@ Floats = NDArray[np.float64]
 SLOTS: Final = (1, 2, 4, 8, 16, EVERYBODY)
 _CALIBRATED_S: Final = 1.5
 _WARM_SHARE: Final = 0.25
+_LEAST_RPS: Final = 1e-3
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,10 @@ class Model:
             warm_s=_WARM_SHARE * self.seconds,
             seed=self.seed,
         )
+
+    def due(self, due_s: Floats, seed: int) -> Floats:
+        """What each of a schedule's requests takes at a station that is idle before, seconds."""
+        return simulate_due(self.station, due_s, seed=seed)
 
     def closed(self, users: int, think_s: float, *, pauses: float = 3.0) -> Simulated:
         """A number of users; where they are too many, a line grows for so many pauses first."""
@@ -87,13 +93,16 @@ def calibrate(ladder: Ladder, seconds: float, seed: int) -> Model | NotFitted:
 
 
 def _rates(ladder: Ladder) -> tuple[float, ...]:
-    """Requests a second with 1, 2, ... users: as measured, on straight lines in between.
+    """Requests a second with 1, 2, ... users: as measured, and between neighbours by their times.
 
-    Not the law's, which knows nothing of what requests do together in one tick.
+    The time of a round of N users, N/X(N), lies on a straight line between two rungs, which is
+    exact for the law without coherency. Not the law's own curve, which knows nothing of what
+    requests do together in one tick of the server.
     """
+    measured = np.array([max(ladder.rps(users), _LEAST_RPS) for users in ladder.users])
     present = np.arange(1.0, ladder.users[-1] + 1)
-    rates = np.interp(present, ladder.users, [ladder.rps(users) for users in ladder.users])
-    return tuple(np.maximum(rates, 1e-3).tolist())
+    times_s = np.interp(present, ladder.users, np.array(ladder.users) / measured)
+    return tuple((present / times_s).tolist())
 
 
 def _misfit(station: Station, measured: dict[int, float], seed: int) -> float:

@@ -18,8 +18,11 @@ from perflab.studies.capacity.attribution import Attribution, attributed
 from perflab.studies.capacity.opened import Arm
 
 SHARES: Final = (0.5, 0.7, 0.85, 1.0, 1.15, 1.3, 1.5)
-"""The steps' rates, as shares of the closed loads' highest throughput: that is of short loads, and
-the limit may lie above it."""
+"""The steps' rates, as shares of the closed loads' highest throughput: the limit may lie above it,
+where more requests are there at once than any of the closed loads had."""
+PROMISES: Final = 4.0
+"""A step lasts at least so many times as long as p95 may: a shorter one would be over before an
+overload could break the promise."""
 MOST_OTHERS: Final = 0.001
 """The share of the requests that may go without a good answer in a step that holds."""
 _STREAM: Final = 72
@@ -80,9 +83,12 @@ def climb_open(
 ) -> tuple[OpenStep, ...]:
     """Poisson arrivals at rising shares of the peak, up to the first at which p95 is lost.
 
+    A step lasts ``seconds``, or longer where the promise is long.
+
     What came after an unstable step would meet its backlog.
     """
     seeds = np.random.default_rng([seed, _STREAM]).integers(2**31, size=len(SHARES)).tolist()
+    seconds = max(seconds, PROMISES * promised_ms / 1e3)
     steps: list[OpenStep] = []
     for number, share in enumerate(SHARES):
         rate = max(1.0, share * peak_rps)

@@ -144,13 +144,16 @@ def held_back_table(found: tuple[Predicted, ...], model: Model | NotFitted) -> T
             Column("figure", "figure"),
             Column("predicted", "predicted"),
             Column("measured", "measured", interval=True),
-            Column("off_percent", "off by (%)", 1),
+            Column("off", "off by (%)", 1, interval=True),
             Column("allowed_percent", "allowed (%)", 0),
+            Column("rounds", "rounds"),
             Column("finding", "finding"),
+            Column("cause", "because of"),
         ],
         title="Two loads that nothing was fitted to",
-        subtitle=f"Measured: median, least and most. The station serves {served}; it misses p95 of"
-        f" the loads that it was made from by {model.misfit:.0%}.",
+        subtitle="Median, least and most of the rounds, in which the rungs were measured, too. The"
+        f" station serves {served}; it misses p95 of the loads that it was made from by"
+        f" {model.misfit:.0%}.",
     )
 
 
