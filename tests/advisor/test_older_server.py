@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from perflab.services import Postgres, PostgresSettings, open_services
 
 from .conftest import SHOP
 
+PROFILES = Path(__file__).parents[1] / "fixtures" / "profiles.toml"
 CONTROL = Path("/usr/share/postgresql/15/extension/hypopg.control")
 PROGRAMS = Path("/usr/lib/postgresql/15/bin")
 
@@ -193,6 +195,51 @@ def test_the_command_prints_estimates_and_writes_the_ddl(
     assert out.read_text().startswith("CREATE INDEX CONCURRENTLY idx_orders_customer_id")
     assert PASSWORD not in said.output
     assert "4711" not in said.output
+
+
+def test_a_copy_is_measured_and_the_target_sees_no_statement_of_the_workload(
+    url: str, conn: psycopg.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From this server to a newer one, as many may have it."""
+    workload, out = tmp_path / "workload.sql", tmp_path / "indexes.sql"
+    workload.write_text(
+        "-- name: theirs\nSELECT id FROM orders WHERE customer_id = 4711;\n"
+        "-- name: spend\nUPDATE orders SET total = 0 WHERE customer_id = 4712;\n"
+    )
+    monkeypatch.setenv("PERFLAB_TARGET_URL", url)
+    monkeypatch.setenv("PERFLAB_PROFILES", str(PROFILES))
+    monkeypatch.delenv("PERFLAB_POSTGRES_BIN")
+    before = state(conn)
+    conn.execute("SELECT pg_stat_statements_reset()")
+
+    said = CliRunner().invoke(
+        app,
+        ["advise", "--workload", str(workload), "--copy-data", "--copy-mib", "1",
+         "--services", "embedded", "--profile", "smoke", "--out", str(out)],
+    )  # fmt: skip
+
+    assert said.exit_code == 0, said.output
+    assert re.search(r"a sample: public\.orders, [\d,]+ of about 20,000 rows", said.output)
+    proved = re.findall(
+        r"^proved \(measured at [\d,]+ of about 24,000 rows\): (CREATE .*);$", said.output, re.M
+    )
+    assert proved
+    assert re.fullmatch(
+        r"(-- measured at [\d,]+ of about 24,000 rows\nCREATE INDEX .*;\n)+", out.read_text()
+    )
+    assert "the target is unchanged: schema" in said.output
+    assert "4711" not in said.output
+    assert PASSWORD not in said.output
+    assert state(conn) == before
+    ran = conn.execute(
+        "SELECT query FROM pg_stat_statements s JOIN pg_roles r ON r.oid = s.userid"
+        " WHERE rolname = %s",
+        [READER],
+    ).fetchall()
+    texts = [" ".join(text.split()) for (text,) in ran]
+    assert any(text.startswith("COPY (SELECT") for text in texts)
+    assert not [t for t in texts if re.search(r"UPDATE|DELETE|INSERT|CREATE|EXPLAIN", t)]
+    assert not [t for t in texts if "customer_id =" in t]
 
 
 @pytest.mark.parametrize(

@@ -249,13 +249,23 @@ def test_a_guest_reads_and_writes_rows_and_can_do_nothing_else(databases: Databa
                     "SELECT * FROM pg_authid",
                     "CREATE TABLE mine (a int)",
                     "COPY pgbench_tellers TO PROGRAM 'cat'",
+                    "SET ROLE perflab",
+                    "SELECT lo_import('/etc/passwd')",
+                    "SELECT * FROM ts_stat('SELECT pg_read_file(''/etc/passwd'')::tsvector')",
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE usename = 'perflab' AND pid <> pg_backend_pid()",
                 ):
                     with pytest.raises(psycopg.errors.InsufficientPrivilege):
                         conn.execute(forbidden.encode())
                 with pytest.raises(psycopg.errors.QueryCanceled):
                     conn.execute("SELECT pg_sleep(5)")
-                conn.execute("RESET ROLE")
-                assert conn.execute("SELECT current_user::text").fetchone() != ("perflab",)
+                for way_back in ("RESET ROLE", "SET ROLE none", "RESET SESSION AUTHORIZATION"):
+                    conn.execute(way_back.encode())
+                    who = conn.execute("SELECT current_user::text, session_user::text").fetchone()
+                    assert who is not None
+                    assert all(name.startswith("perflab_guest_") for name in who)
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    conn.execute("SET temp_file_limit = -1")
     with psycopg.connect(before, autocommit=True) as conn:
         left = conn.execute("SELECT 1 FROM pg_roles WHERE rolname LIKE 'perflab_guest%'")
         assert left.fetchone() is None

@@ -34,6 +34,37 @@ HOSTILE = {
     "SELECT set_config('role', 'postgres', false)": "calls set_config()",
     "SELECT lo_import('/etc/passwd')": "calls lo_import()",
     "SELECT * FROM orders FOR UPDATE": "locks rows",
+    "\\! rm -rf /": "does not parse",
+    "\\copy orders TO 'orders.csv'": "does not parse",
+    "\\i /etc/passwd": "does not parse",
+    "COPY (SELECT * FROM orders) TO STDOUT": "is no SELECT",
+    "COPY orders FROM STDIN": "is no SELECT",
+    "VACUUM FULL orders": "is no SELECT",
+    "BEGIN": "is no SELECT",
+    "COMMIT AND CHAIN": "is no SELECT",
+    "SET ROLE postgres": "is no SELECT",
+    "RESET ROLE": "is no SELECT",
+    "SET SESSION AUTHORIZATION postgres": "is no SELECT",
+    "ALTER SYSTEM SET fsync = off": "is no SELECT",
+    "CREATE TABLE copied AS SELECT * FROM orders": "is no SELECT",
+    "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'": "is no SELECT",
+    "LISTEN everything": "is no SELECT",
+    "LOAD 'evil.so'": "is no SELECT",
+    "PREPARE p AS SELECT 1": "is no SELECT",
+    "EXECUTE p": "is no SELECT",
+    "DECLARE c CURSOR FOR SELECT 1": "is no SELECT",
+    "LOCK TABLE orders": "is no SELECT",
+    "EXPLAIN (ANALYZE) SELECT pg_sleep(9)": "is no SELECT",
+    "WITH x AS (DELETE FROM orders RETURNING pg_sleep(9)) SELECT * FROM x": "calls pg_sleep()",
+    "SELECT 1 INTO TEMP copied": "is SELECT INTO",
+    "SELECT * FROM ts_stat('SELECT pg_read_file(''/etc/passwd'')')": "calls ts_stat()",
+    "SELECT ts_rewrite('a'::tsquery, 'SELECT 1')": "calls ts_rewrite()",
+    "SELECT query_to_xml('SELECT 1', true, true, '')": "calls query_to_xml()",
+    "SELECT * FROM pg_ls_dir('/')": "calls pg_ls_dir()",
+    "SELECT lo_export(1, '/tmp/x')": "calls lo_export()",
+    'SELECT "pg_sleep"(9)': "calls pg_sleep()",
+    "INSERT INTO orders (id) VALUES (pg_sleep(9))": "calls pg_sleep()",
+    "SELECT * FROM orders ORDER BY pg_advisory_lock(1)": "calls pg_advisory_lock()",
     "-- calls: many\nSELECT 1": "has calls: many",
     f"SELECT {'f(' * 900}1{')' * 900}": "is nested too deeply",
     f"SELECT {'+'.join(['1'] * 1_000)}": "is nested too deeply",
@@ -129,6 +160,10 @@ def test_a_statement_is_shown_without_its_values() -> None:
         (b"", "holds no statement"),
         (b"-- nothing but words", "holds no statement"),
         (b"DROP TABLE orders;", "line 1: the statement is no SELECT"),
+        (b"SELECT 1;\nSELECT 2 \0; DROP TABLE orders;", "line 2 holds a NUL byte"),
+        ("SELECT 1".encode("utf-16"), "not UTF-8"),
+        ("SELECT 'M\u00fcller'".encode("latin-1"), "not UTF-8"),
+        (b"SELECT 1;" * 1_000_000, "larger than 8 MiB"),
     ],
 )
 def test_a_file_of_no_use_is_refused_by_name(
@@ -140,6 +175,27 @@ def test_a_file_of_no_use_is_refused_by_name(
     with pytest.raises(StatementError, match=message) as caught:
         read_workload(path)
     assert str(path) in str(caught.value)
+
+
+def test_a_device_that_never_ends_is_read_to_the_limit() -> None:
+    with pytest.raises(StatementError, match="/dev/zero: larger than"):
+        read_workload(Path("/dev/zero"))
+
+
+def test_a_mark_before_the_first_statement_is_no_part_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "workload.sql"
+    path.write_text("SELECT id FROM t", encoding="utf-8-sig")
+
+    assert [s.text for s in read_workload(path).statements] == ["SELECT id FROM t"]
+
+
+def test_two_statements_of_one_line_are_two() -> None:
+    found = parse_workload("SELECT id FROM t; DROP TABLE t")
+
+    assert [s.text for s in found.statements] == ["SELECT id FROM t"]
+    assert [str(r) for r in found.refused] == [
+        "line 1: the statement is no SELECT, INSERT, UPDATE, DELETE or MERGE (Drop)"
+    ]
 
 
 def test_refusals_quote_no_value() -> None:

@@ -68,6 +68,8 @@ class TableFacts(msgspec.Struct, frozen=True, dict=True):
     indexes: tuple[IndexFacts, ...] = ()
     writes: int = 0
     """Rows inserted, updated and deleted since statistics were reset."""
+    qualified: str = ""
+    """The name with its schema, quoted, whatever the search path."""
 
     @cached_property
     def by_column(self) -> dict[str, ColumnFacts]:
@@ -116,6 +118,7 @@ def read_catalog(conn: psycopg.Connection) -> Catalog:
                 columns=tuple(_column(c, t["rows"]) for c in columns_of.get(t["oid"], ())),
                 indexes=tuple(map(_index, indexes_of.get(t["oid"], ()))),
                 writes=t["writes"],
+                qualified=t["qualified"],
             )
             for t in tables
         ),
@@ -153,6 +156,7 @@ _OWN = sql.SQL("""
 
 _TABLES = sql.SQL("""
     SELECT c.oid, c.oid::regclass::text AS name, n.nspname::text AS schema, c.relname::text AS bare,
+           format('%I.%I', n.nspname, c.relname) AS qualified,
            c.reltuples::float8 AS rows, c.relpages AS pages,
            coalesce(s.n_tup_ins + s.n_tup_upd + s.n_tup_del, 0) AS writes
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace

@@ -1,36 +1,43 @@
 """A role that may read and write rows of one copy and nothing else: statements of others run as it.
 
-Even an administrator's connection is this role from its first statement on, and a timeout ends
-what takes too long.
+It logs in by itself, so that its sessions have no other role to go back to; a timeout ends what
+takes too long, and where the lab may say so, temporary files have a limit.
 """
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from perflab.advisor.errors import AdvisorError
+from perflab.advisor.settings import with_settings
 
 _RIGHTS = sql.SQL("SELECT, INSERT, UPDATE, DELETE")
+_TEMP_FILES = "1GB"
 
 
 @contextmanager
 def guest_on(
     conninfos: Sequence[str], schemas: Sequence[str], timeout_s: float
 ) -> Iterator[tuple[str, ...]]:
-    """The same databases of one server as a role that is no superuser; it is dropped at the end.
+    """The same databases of one server as a role that is no superuser, dropped at the end.
 
     Raises AdvisorError where the connecting role may make no roles.
     """
-    role = f"perflab_guest_{secrets.token_hex(4)}"
+    role, password = _role(conninfos[0]), secrets.token_hex(16)
+    name = sql.Identifier(role)
     with psycopg.connect(conninfos[0], autocommit=True) as admin:
         try:
-            admin.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(role)))
+            made = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}")
+            admin.execute(made.format(name, sql.Literal(password)))
+            # who is no superuser may end a role's sessions and rights as a member only
+            admin.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(name))
         except psycopg.errors.InsufficientPrivilege:
             raise AdvisorError(
                 f"the role {admin.info.user!r} may make no roles, and statements of a file are run"
@@ -38,15 +45,45 @@ def guest_on(
                 " (--services embedded)"
             ) from None
         try:
+            with suppress(psycopg.errors.InsufficientPrivilege):
+                limit = sql.SQL("ALTER ROLE {} SET temp_file_limit = {}")
+                admin.execute(limit.format(name, sql.Literal(_TEMP_FILES)))
             for conninfo in conninfos:
                 _grant(conninfo, role, schemas)
-            options = f"-c role={role} -c statement_timeout={round(timeout_s * 1000)}"
-            yield tuple(make_conninfo(conninfo, options=options) for conninfo in conninfos)
+            timeout = f"{round(timeout_s * 1000)}"
+            guests = tuple(
+                make_conninfo(
+                    with_settings(conninfo, statement_timeout=timeout), user=role, password=password
+                )
+                for conninfo in conninfos
+            )
+            _check_door(guests[0])
+            yield guests
         finally:
             for conninfo in conninfos:
                 with psycopg.connect(conninfo, autocommit=True) as conn:
-                    conn.execute(sql.SQL("DROP OWNED BY {}").format(sql.Identifier(role)))
-            admin.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
+                    conn.execute(sql.SQL("DROP OWNED BY {}").format(name))
+            admin.execute(sql.SQL("DROP ROLE {}").format(name))
+
+
+def _role(conninfo: str) -> str:
+    """A name that begins as those of the lab's databases there: so a clean-up finds the role."""
+    prefix = re.match(r"perflab_[0-9a-f]{8}_", str(conninfo_to_dict(conninfo).get("dbname", "")))
+    return f"{prefix[0] if prefix else 'perflab_'}guest_{secrets.token_hex(4)}"
+
+
+def _check_door(conninfo: str) -> None:
+    try:
+        psycopg.connect(conninfo).close()
+    except psycopg.OperationalError:
+        pass
+    else:
+        return
+    raise AdvisorError(
+        "the server does not let a new role of the lab's log in by password (pg_hba.conf), and"
+        " statements of a file are run as a guest only; let the lab start a server"
+        " (--services embedded)"
+    )
 
 
 def _grant(conninfo: str, role: str, schemas: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ from pglast import ast, parse_sql
 from pglast.parser import ParseError, scan
 
 from perflab.advisor.errors import StatementError
-from perflab.advisor.nodes import walk_deep
+from perflab.advisor.nodes import walk, walk_deep
 
 DML = (ast.SelectStmt, ast.InsertStmt, ast.UpdateStmt, ast.DeleteStmt, ast.MergeStmt)
 """Statements that have a plan."""
@@ -44,6 +44,15 @@ def parse_one(text: str) -> Any:
     if any(depth > MAX_DEPTH for _node, depth in walk_deep(statement)):
         raise StatementError("is nested too deeply")
     return statement
+
+
+def tables_of(text: str) -> frozenset[tuple[str, str]]:
+    """Schema (or nothing) and name of every table that a statement names, those of CTEs too."""
+    return frozenset(
+        (node.schemaname or "", node.relname or "")
+        for node in walk(parse_one(text))
+        if isinstance(node, ast.RangeVar)
+    )
 
 
 def redacted(text: str) -> str:

@@ -27,6 +27,8 @@ _OPTIONS = (
     "-c default_transaction_read_only=on"
     f" -c statement_timeout={_STATEMENT_S}s -c lock_timeout={_STATEMENT_S}s"
     f" -c idle_in_transaction_session_timeout={60}s"
+    # as what is copied is written, whatever the server's own are
+    " -c client_encoding=UTF8 -c datestyle=ISO -c intervalstyle=postgres -c extra_float_digits=1"
 )
 
 

@@ -15,6 +15,9 @@ from perflab.advisor.workload import Statement
 from perflab.database.session import Session
 from perflab.measure.experiment import Draw, Drawn, Params
 
+MOST_ROWS = 100_000
+"""A statement that returns more would measure how long it takes to read them."""
+
 
 @dataclass(frozen=True)
 class Timed:
@@ -53,17 +56,35 @@ def timed_statement(statement: Statement) -> Timed | None:
     return Timed(statement.name, statement.calls, draw, run)
 
 
-def trial(conninfo: str, timed: Sequence[Timed]) -> dict[str, str]:
-    """Run each once: the reasons of those that fail, by name. A timed statement must not."""
+def trial(conninfo: str, statements: Sequence[Statement]) -> dict[str, str]:
+    """Run each once: the reasons of those that cannot be timed, by name.
+
+    No more rows are fetched than may be, so that a statement with more of them than there is
+    memory does no harm.
+    """
     failed = {}
-    rng = np.random.default_rng(0)
-    for one in timed:
-        with Session(conninfo) as session:
-            try:
-                one.run(session, one.draw(rng).params)
-            except psycopg.Error as error:
-                failed[one.name] = said(error)
+    for statement in statements:
+        if any(parameters(text) for text in statement.planned):
+            failed[statement.name] = "it has no values ($n)"
+            continue
+        for text in statement.planned:
+            if reason := _fails(conninfo, text):
+                failed[statement.name] = reason
+                break
     return failed
+
+
+def _fails(conninfo: str, text: str) -> str:
+    try:
+        with psycopg.connect(conninfo) as conn, conn.transaction(force_rollback=True):
+            if not _only_reads(text):
+                conn.execute(text.encode())
+                return ""
+            with conn.cursor("perflab_trial") as cursor:
+                came = len(cursor.execute(text.encode()).fetchmany(MOST_ROWS + 1))
+            return f"it returns more than {MOST_ROWS:,} rows" if came > MOST_ROWS else ""
+    except psycopg.Error as error:
+        return said(error)
 
 
 def _only_reads(text: str) -> bool:

@@ -68,8 +68,9 @@ def hypothetical(conn: psycopg.Connection) -> Iterator[WhatIf]:
     """Imagine the indexes with HypoPG; an AdvisorError if the database does not have it."""
     if not has_hypopg(conn):
         raise AdvisorError(
-            f"database {conn.info.dbname!r} has no HypoPG; install the package of that name for"
-            " the server and run CREATE EXTENSION hypopg"
+            f"database {conn.info.dbname!r} has no HypoPG, and no index is built there to try it;"
+            " install the package of that name for the server and run CREATE EXTENSION hypopg, or"
+            " let a copy be made (--copy-data)"
         )
     with looking(conn, _LOOKS_S):
         conn.execute("SELECT hypopg_reset()")

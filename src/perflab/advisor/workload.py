@@ -23,10 +23,11 @@ _NAME = re.compile(r"--\s*name:\s*([\w.-]+)")
 _FORBIDDEN = re.compile(
     r"pg_(read|write|ls|stat_file|file|terminate|cancel|reload|rotate|sleep|switch|create|drop"
     r"|promote|advisory|try_advisory|backup|logical|replication|stat_reset|import|export)\w*"
-    r"|lo_(im|ex)port|lo_\w+|dblink\w*|set_config|setseed|query_to_xml\w*|txid_\w*|nextval|setval"
+    r"|lo_(im|ex)port|lo_\w+|dblink\w*|set_config|setseed|query_to_\w*|txid_\w*|nextval|setval"
     r"|currtid2?|database_to_xml\w*|schema_to_xml\w*|table_to_xml\w*|cursor_to_xml\w*"
+    r"|ts_stat|ts_rewrite|hypopg\w*|pg_notify|pg_reset\w*|pg_stat_statements_reset"
 )
-"""Functions that reach files, other servers, sessions or settings."""
+"""Functions that reach files, other servers, sessions or settings, or that run a text as SQL."""
 
 
 class Statement(msgspec.Struct, frozen=True):
@@ -71,13 +72,18 @@ def read_workload(path: Path) -> Workload:
     one, and their calls add up. Nothing of the file is executed here.
     """
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)  # no more of a device that never ends
+        if len(data) > MAX_FILE_BYTES:
             raise StatementError(f"{path}: larger than {MAX_FILE_BYTES // 2**20} MiB; split it")
-        text = path.read_text(encoding="utf-8")
+        text = data.decode("utf-8-sig")
     except OSError as error:
         raise StatementError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
         raise StatementError(f"{path}: is not UTF-8 text") from None
+    if "\0" in text:  # the parser would take it for the end, and leave out what follows
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise StatementError(f"{path}: line {line} holds a NUL byte; is it text?")
     found = parse_workload(text)
     if not found.statements:
         why = f": {found.refused[0]}" if found.refused else ""

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
+from perflab.cli.advice_printed import (
+    print_copy,
+    print_estimate,
+    print_idle,
+    print_proof,
+    print_refused,
+    print_unchanged,
+)
 from perflab.cli.console import console, progress_bars
 from perflab.errors import ParameterError
 
 if TYPE_CHECKING:
-    from perflab.advisor.advice import Advice
-    from perflab.advisor.existing import Idle
     from perflab.advisor.selection import Limits
     from perflab.advisor.workload import Workload
     from perflab.parameters import RungChoice
-    from perflab.studies.advisor.files import Measured
-
-_SHOWN = 12
+    from perflab.progress import Step
+    from perflab.services import Postgres
+    from perflab.studies.advisor.copied import CopyLimits
 
 
 def advise(
@@ -40,19 +47,32 @@ def advise(
     max_mib: Annotated[
         float, typer.Option(min=0, help="The most MiB of new indexes together; 0: no limit.")
     ] = 0.0,
+    copy_data: Annotated[
+        bool,
+        typer.Option("--copy-data", help="Copy the target's rows, and measure the advice there."),
+    ] = False,
+    copy_mib: Annotated[
+        float, typer.Option(min=1, help="The most MiB of tables to copy; above it, a sample.")
+    ] = 256.0,
+    copy_seconds: Annotated[
+        float, typer.Option(min=1, help="The longest that one SELECT may take on the target.")
+    ] = 60.0,
     out: Annotated[Path | None, typer.Option(help="Write the DDL to this file.")] = None,
 ) -> None:
     """Advise on indexes: measured on a copy of the lab's schema, or estimated for your server.
 
     With PERFLAB_TARGET_URL set, that database is advised on: only its catalogs and statistics
     are read and plain EXPLAIN is run, in read-only transactions; without --workload its own
-    pg_stat_statements says what runs there. Exit code 2 for a mistake.
+    pg_stat_statements says what runs there. With --copy-data the tables that the workload names
+    are copied to a server of the lab's, the advice is measured there, and the copy is deleted.
+    Exit code 2 for a mistake.
     """
     # imported here: `perflab --help` should not wait for the parser and numpy
     from perflab.advisor.selection import Limits
     from perflab.advisor.target import VARIABLE
     from perflab.advisor.workload import read_workload
     from perflab.parameters import RungChoice
+    from perflab.studies.advisor.copied import CopyLimits
 
     if services not in get_args(RungChoice):
         known = ", ".join(get_args(RungChoice))
@@ -64,7 +84,12 @@ def advise(
         limits = Limits(per_table=per_table, total_bytes=round(max_mib * 2**20))
     read = read_workload(workload) if workload is not None else None
     target = os.environ.get(VARIABLE, "").strip()
-    if target:
+    if copy_data and not target:
+        raise ParameterError(f"--copy-data copies from the database of {VARIABLE}; set it")
+    if copy_data:
+        limited = CopyLimits(copy_mib, copy_seconds)
+        ddl = _on_copy(target, read, limits, limited, cast("RungChoice", services), profile, seed)
+    elif target:
         ddl = _on_target(target, read, limits)
     else:
         ddl = _on_lab(read, cast("RungChoice", services), profile, seed, limits)
@@ -78,15 +103,53 @@ def _on_target(url: str, read: Workload | None, limits: Limits) -> list[str]:
     from perflab.advisor.target import advise_target
 
     found = advise_target(url, read.statements if read else None, limits)
-    _print_refused(read, [str(one) for one in found.unplanned])
-    _print_estimate(found.advice)
-    _print_idle(found.advice.idle)
+    print_refused(read, [str(one) for one in found.unplanned])
+    print_estimate(found.advice)
+    print_idle(found.advice.idle)
     console.print(
         "[yellow]estimated, not measured[/]: nothing was run or changed on the server;"
         " try the statements on a copy first",
         soft_wrap=True,
     )
     return [one.candidate.spec().ddl for one in found.advice.selection.chosen]
+
+
+def _on_copy(
+    url: str,
+    read: Workload | None,
+    limits: Limits,
+    copying: CopyLimits,
+    services: RungChoice,
+    profile: str,
+    seed: int,
+) -> list[str]:
+    """Advice for the user's own database, measured on a copy of its tables."""
+    from perflab.profiles import load_profile
+    from perflab.services import PostgresSettings, open_services
+    from perflab.studies.advisor.copied import advise_on_copy
+
+    sizes = load_profile(profile)
+    settings = PostgresSettings(shared_buffers_mb=max(256, round(2 * copying.mib)))
+
+    @contextmanager
+    def server() -> Iterator[Postgres]:
+        with open_services(services, settings=settings, only=["postgres"]) as opened:
+            yield opened.postgres
+
+    with _steps("copy") as step:
+        statements = read.statements if read else None
+        found = advise_on_copy(
+            url, statements, limits, copying, server, sizes.advisor, seed, step
+        )  # fmt: skip
+    print_copy(found)
+    print_refused(read, [str(one) for one in found.measured.unplanned])
+    print_estimate(found.measured.advice)
+    print_proof(found.measured, found.extent.words)
+    print_idle(found.measured.advice.idle)
+    print_unchanged(found)
+    proof = found.measured.proof
+    kept = [one.choice.candidate.spec().ddl for one in proof.kept] if proof else []
+    return [f"-- measured at {found.extent.words}\n{ddl}" for ddl in kept]
 
 
 def _on_lab(
@@ -106,98 +169,26 @@ def _on_lab(
             console.print(f"[dim]{escape(note)}[/]", soft_wrap=True)
         datasets = Datasets(opened.postgres, sizes, seed)
         try:
-            with progress_bars() as bars:
-                bar = bars.add_task("data", total=None)
-
-                def step(what: str, done: int, total: int) -> None:
-                    bars.update(bar, description=what or "advice", completed=done, total=total)
-
+            with _steps("data") as step:
                 datasets.load(step)
                 statements = read.statements if read else None
                 found = advise_and_prove(datasets, sizes.advisor, seed, statements, limits, step)
         finally:
             datasets.close()
-    _print_refused(read, [str(one) for one in found.unplanned])
-    _print_estimate(found.advice)
-    _print_proof(found)
-    _print_idle(found.advice.idle)
+    print_refused(read, [str(one) for one in found.unplanned])
+    print_estimate(found.advice)
+    print_proof(found)
+    print_idle(found.advice.idle)
     return [one.choice.candidate.spec().ddl for one in found.proof.kept] if found.proof else []
 
 
-def _print_refused(read: Workload | None, unplanned: list[str]) -> None:
-    refused = [str(one) for one in read.refused] if read else []
-    for line in (*refused, *unplanned):
-        console.print(f"[yellow]left out[/]: {escape(line)}", soft_wrap=True)
+@contextmanager
+def _steps(first: str) -> Iterator[Step]:
+    """A bar for the body."""
+    with progress_bars() as bars:
+        bar = bars.add_task(first, total=None)
 
+        def step(what: str, done: int, total: int) -> None:
+            bars.update(bar, description=what or "advice", completed=done, total=total)
 
-def _print_estimate(advice: Advice) -> None:
-    from perflab.advisor.workload import shown
-
-    selection = advice.selection
-    before, after = selection.cost_before, selection.cost_after
-    saved = 100 * (1 - after / before) if before else 0.0
-    table = Table(
-        title=f"{len(selection.chosen)} of {advice.candidates} candidates chosen:"
-        f" {saved:.0f} % of the planner's cost gone (estimated)",
-        title_justify="left",
-        header_style="bold",
-    )
-    for heading in ("index", "saves", "size", "serves"):
-        table.add_column(heading, overflow="fold")
-    for choice in selection.chosen:
-        table.add_row(
-            escape(choice.candidate.spec().ddl),
-            f"{choice.saves_percent:.1f} %",
-            f"{choice.size_bytes / 1024:,.0f} KiB",
-            escape(", ".join(choice.serves)),
-        )
-    console.print(table if selection.chosen else "the workload needs no further index")
-    served = {name for choice in selection.chosen for name in choice.serves}
-    for one in advice.statements:
-        if one.name in served:
-            what = f"{one.name} ({one.calls:,.0f} calls): {shown(one)}"
-            console.print(f"  [dim]{escape(what)}[/]", soft_wrap=True)
-    console.print(f"{len(selection.rejected)} candidates rejected, among them:")
-    for rejected in selection.rejected[:_SHOWN]:
-        what = f"{rejected.candidate.table} {rejected.candidate.on}: {rejected.reason}"
-        console.print(f"  {escape(what)}", soft_wrap=True)
-
-
-def _print_proof(found: Measured) -> None:
-    proof = found.proof
-    for one in found.untimed:
-        console.print(f"[yellow]not measured[/]: {escape(str(one))}", soft_wrap=True)
-    if proof is None:
-        return
-    table = Table(
-        title=f"measured on a copy: {proof.reduction_percent:.0f} % less time for the workload",
-        title_justify="left",
-        header_style="bold",
-    )
-    for heading in ("statement", "before (ms)", "after (ms)", "after/before [95 % interval]"):
-        table.add_column(heading, overflow="fold")
-    for name, comparison in proof.by_statement.items():
-        table.add_row(escape(name), *found.cells(comparison))
-    console.print(table)
-    for cost in proof.writes:
-        _before, _after, ratio = found.cells(cost.comparison)
-        console.print(
-            f"writers of {cost.table} take {ratio} of the time, {cost.wal_after:,.0f} B of WAL a"
-            f" row instead of {cost.wal_before:,.0f}",
-            soft_wrap=True,
-        )
-    for dropped in proof.dropped:
-        what = f"{dropped.candidate.table} {dropped.candidate.on}: {dropped.reason}"
-        console.print(f"[yellow]dropped[/]: {escape(what)}", soft_wrap=True)
-    for kept in proof.kept:
-        ddl = escape(kept.choice.candidate.spec().ddl)
-        console.print(f"[green]proved[/]: {ddl};", soft_wrap=True)
-
-
-def _print_idle(idle: tuple[Idle, ...]) -> None:
-    for one in idle[:_SHOWN]:
-        console.print(
-            f"[yellow]{one.fault}[/]: {escape(one.name)} on {escape(one.table)},"
-            f" {one.size_bytes / 1024:,.0f} KiB ({escape(one.reason)}): {escape(one.ddl)};",
-            soft_wrap=True,
-        )
+        yield step

@@ -1,4 +1,4 @@
-"""What a lab leaves on the user's own servers, and its removal: databases and keys, no other's.
+"""What a lab leaves on the user's own servers, and its removal: databases, roles, keys of its own.
 
 Whatever the lab makes there has a name with the lab's prefix. The prefix and how to reach the
 server are written into the lab's folder before any database or key is made (a mark on a Redis
@@ -86,7 +86,7 @@ def clear(folder: Path, *, only_own: bool = False) -> None:
 
 
 def drop_databases(conninfo: str, prefix: str) -> None:
-    """Drop every database whose name begins with ``prefix``.
+    """Drop every database, and then every role, whose name begins with ``prefix``.
 
     A session of the lab's may be making one at this moment, also where its client is dead: those
     sessions are ended first, and it is over after two looks that found nothing.
@@ -115,6 +115,12 @@ def drop_databases(conninfo: str, prefix: str) -> None:
             empty_looks = 0 if ended or names else empty_looks + 1
             if empty_looks < 2:
                 time.sleep(_POLL_S)
+        # what they were granted went with the databases
+        roles = conn.execute(
+            "SELECT rolname FROM pg_roles WHERE starts_with(rolname, %s)", [prefix]
+        ).fetchall()
+        for (role,) in roles:
+            conn.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(role)))
 
 
 def sweep_databases(conninfo: str) -> tuple[str, ...]:

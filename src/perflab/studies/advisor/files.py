@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import psycopg
 
-from perflab.advisor.advice import Advice, Unplanned, plannable
+from perflab.advisor.advice import Advice, Unplanned, advise, plannable
+from perflab.advisor.catalog import Catalog
 from perflab.advisor.guest import guest_on
-from perflab.advisor.proof import Proof, build_chosen
+from perflab.advisor.proof import Proof, build_chosen, prove
 from perflab.advisor.selection import Limits
-from perflab.advisor.timed import Timed, timed_statement, trial
+from perflab.advisor.timed import timed_statement, trial
+from perflab.advisor.whatif import built_in_transaction
 from perflab.advisor.workload import Statement
 from perflab.datasets import Datasets
 from perflab.measure.comparison import Comparison
@@ -19,7 +21,7 @@ from perflab.measure.statistics import Estimate, Interval
 from perflab.profiles import AdvisorSizes
 from perflab.progress import Step
 from perflab.report.tables import NOT_ESTIMABLE, interval_text
-from perflab.studies.advisor.case import Case, advise_case, make_case
+from perflab.studies.advisor.case import advise_case, make_case
 from perflab.studies.advisor.proving import prove_case
 
 STATEMENT_S = 30.0
@@ -60,48 +62,52 @@ def advise_and_prove(
     limits: Limits,
     step: Step,
 ) -> Measured:
-    """Advise on ``statements``, or on the application's own queries where there are none.
-
-    Statements of others are planned and run as a guest, who may read and write rows of the
-    copies and nothing else; what they write is rolled back.
-    """
+    """Advise on ``statements``, or on the application's own queries where there are none."""
     case = make_case(datasets, sizes, seed)
-    if statements is None:
-        advice = advise_case(case, limits, step)
-        proof = _proof(case, advice, case.timed, sizes, seed, step, None)
-        return Measured(case.before, case.advised, advice, (), (), proof)
-    schemas = sorted({table.schema for table in case.catalog.tables})
-    with guest_on((case.before, case.advised), schemas, STATEMENT_S) as (before, advised):
-        with psycopg.connect(before, autocommit=True) as conn:
-            good, unplanned = plannable(conn, statements)
-        mine = replace(case, statements=good)
-        advice = advise_case(mine, limits, step)
-        timed = [one for statement in good if (one := timed_statement(statement))]
-        failed = trial(before, timed)
-        runnable = [one for one in timed if one.name not in failed]
-        untimed = [
-            Unplanned(s.name, failed.get(s.name, "it has no values ($n)"))
-            for s in good
-            if s.name not in {one.name for one in runnable}
-        ]
-        proof = _proof(mine, advice, runnable, sizes, seed, step, (before, advised))
-    return Measured(case.before, case.advised, advice, unplanned, tuple(untimed), proof)
+    if statements is not None:
+        copies = (case.before, case.advised)
+        return measure_as_guest(copies, case.catalog, statements, sizes, seed, limits, step)
+    advice = advise_case(case, limits, step)
+    proof = None
+    if advice.selection.chosen:
+        report = build_chosen(case.advised, advice.selection, step)
+        proof = prove_case(case, advice, report, sizes, seed, step)
+    return Measured(case.before, case.advised, advice, (), (), proof)
 
 
-def _proof(
-    case: Case,
-    advice: Advice,
-    timed: Sequence[Timed],
+def measure_as_guest(
+    copies: tuple[str, str],
+    catalog: Catalog,
+    statements: Sequence[Statement],
     sizes: AdvisorSizes,
     seed: int,
+    limits: Limits,
     step: Step,
-    guests: tuple[str, str] | None,
-) -> Proof | None:
-    if not advice.selection.chosen or not timed:
-        return None
-    report = build_chosen(case.advised, advice.selection, step)
-    mine = replace(case, timed=tuple(timed))
-    return prove_case(mine, advice, report, sizes, seed, step, guests)
+) -> Measured:
+    """Advise on statements of others and measure it on two equal databases, the advice in one.
+
+    They are planned and run as a guest, who may read and write rows of the copies and nothing
+    else; what they write is rolled back.
+    """
+    before, advised = copies
+    schemas = sorted({table.schema for table in catalog.tables})
+    with guest_on(copies, schemas, STATEMENT_S) as (guest_before, guest_advised):
+        with psycopg.connect(guest_before, autocommit=True) as conn:
+            good, unplanned = plannable(conn, statements)
+        with built_in_transaction(before) as what_if:
+            advice = advise(good, catalog, what_if, limits, step)
+        failed = trial(guest_before, good)
+        untimed = tuple(Unplanned(name, reason) for name, reason in failed.items())
+        runnable = (statement for statement in good if statement.name not in failed)
+        timed = [one for statement in runnable if (one := timed_statement(statement))]
+        proof = None
+        if advice.selection.chosen and timed:
+            report = build_chosen(advised, advice.selection, step)
+            proof = prove(
+                before, advised, timed, good, advice.selection, report, catalog, sizes, seed,
+                step, (guest_before, guest_advised),
+            )  # fmt: skip
+    return Measured(before, advised, advice, unplanned, untimed, proof)
 
 
 def _text(estimate: Estimate) -> str:

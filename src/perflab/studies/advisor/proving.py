@@ -54,7 +54,6 @@ def prove_case(
     sizes: AdvisorSizes,
     seed: int,
     step: Step | None = None,
-    guests: tuple[str, str] | None = None,
 ) -> Proof:
     """Measure the advice, which is built in the case's second copy; see ``proof.prove``."""
     return prove(
@@ -68,9 +67,7 @@ def prove_case(
         sizes,
         seed,
         step,
-        guests,
-        # a guest has no rights in further copies
-        copy=None if guests else lambda conninfo: case.datasets.copy(conninfo, "advisor_without"),
+        copy=lambda conninfo: case.datasets.copy(conninfo, "advisor_without"),
     )
 
 

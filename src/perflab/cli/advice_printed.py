@@ -1,0 +1,131 @@
+"""Advice as ``perflab advise`` prints it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+from rich.table import Table
+
+from perflab.cli.console import console
+
+if TYPE_CHECKING:
+    from perflab.advisor.advice import Advice
+    from perflab.advisor.existing import Idle
+    from perflab.advisor.workload import Workload
+    from perflab.studies.advisor.copied import Copied
+    from perflab.studies.advisor.files import Measured
+
+_SHOWN = 12
+
+
+def print_copy(found: Copied) -> None:
+    """What was copied, and where it was measured."""
+    extent = found.extent
+    console.print(
+        f"copied {extent.words} to a PostgreSQL {found.copy_version} of the lab's; the target runs"
+        f" {found.target_version}",
+        soft_wrap=True,
+    )
+    for name in sorted(extent.copied.keys() - extent.whole):
+        words = f"{extent.copied[name]:,} of about {extent.there[name]:,} rows"
+        console.print(f"[yellow]a sample[/]: {escape(name)}, {words}", soft_wrap=True)
+    for line in extent.left_out:
+        console.print(f"[yellow]not in the copy[/]: {escape(line)}", soft_wrap=True)
+
+
+def print_unchanged(found: Copied) -> None:
+    """What the target says of itself before and after."""
+    if found.verdict is None:
+        console.print(
+            f"[yellow]whether the target is unchanged could not be looked at[/]: {found.unseen}",
+            soft_wrap=True,
+        )
+    else:
+        console.print(escape(f"the target is {found.verdict}"), soft_wrap=True)
+    console.print("the copy is deleted", soft_wrap=True)
+
+
+def print_refused(read: Workload | None, unplanned: list[str]) -> None:
+    """Statements left out, a line each."""
+    refused = [str(one) for one in read.refused] if read else []
+    for line in (*refused, *unplanned):
+        console.print(f"[yellow]left out[/]: {escape(line)}", soft_wrap=True)
+
+
+def print_estimate(advice: Advice) -> None:
+    """The choice by the planner's costs."""
+    from perflab.advisor.workload import shown
+
+    selection = advice.selection
+    before, after = selection.cost_before, selection.cost_after
+    saved = 100 * (1 - after / before) if before else 0.0
+    table = Table(
+        title=f"{len(selection.chosen)} of {advice.candidates} candidates chosen:"
+        f" {saved:.0f} % of the planner's cost gone (estimated)",
+        title_justify="left",
+        header_style="bold",
+    )
+    for heading in ("index", "saves", "size", "serves"):
+        table.add_column(heading, overflow="fold")
+    for choice in selection.chosen:
+        table.add_row(
+            escape(choice.candidate.spec().ddl),
+            f"{choice.saves_percent:.1f} %",
+            f"{choice.size_bytes / 1024:,.0f} KiB",
+            escape(", ".join(choice.serves)),
+        )
+    console.print(table if selection.chosen else "the workload needs no further index")
+    served = {name for choice in selection.chosen for name in choice.serves}
+    for one in advice.statements:
+        if one.name in served:
+            what = f"{one.name} ({one.calls:,.0f} calls): {shown(one)}"
+            console.print(f"  [dim]{escape(what)}[/]", soft_wrap=True)
+    console.print(f"{len(selection.rejected)} candidates rejected, among them:")
+    for rejected in selection.rejected[:_SHOWN]:
+        what = f"{rejected.candidate.table} {rejected.candidate.on}: {rejected.reason}"
+        console.print(f"  {escape(what)}", soft_wrap=True)
+
+
+def print_proof(found: Measured, extent: str = "") -> None:
+    """What measuring said; ``extent`` is how much of a database was measured."""
+    proof = found.proof
+    for one in found.untimed:
+        console.print(f"[yellow]not measured[/]: {escape(str(one))}", soft_wrap=True)
+    if proof is None:
+        return
+    table = Table(
+        title=f"measured on a copy{f' at {extent}' if extent else ''}:"
+        f" {proof.reduction_percent:.0f} % less time for the workload",
+        title_justify="left",
+        header_style="bold",
+    )
+    for heading in ("statement", "before (ms)", "after (ms)", "after/before [95 % interval]"):
+        table.add_column(heading, overflow="fold")
+    for name, comparison in proof.by_statement.items():
+        table.add_row(escape(name), *found.cells(comparison))
+    console.print(table)
+    for cost in proof.writes:
+        _before, _after, ratio = found.cells(cost.comparison)
+        console.print(
+            f"writers of {cost.table} take {ratio} of the time, {cost.wal_after:,.0f} B of WAL a"
+            f" row instead of {cost.wal_before:,.0f}",
+            soft_wrap=True,
+        )
+    for dropped in proof.dropped:
+        what = f"{dropped.candidate.table} {dropped.candidate.on}: {dropped.reason}"
+        console.print(f"[yellow]dropped[/]: {escape(what)}", soft_wrap=True)
+    for kept in proof.kept:
+        ddl = escape(kept.choice.candidate.spec().ddl)
+        marked = f" (measured at {extent})" if extent else ""
+        console.print(f"[green]proved[/]{marked}: {ddl};", soft_wrap=True)
+
+
+def print_idle(idle: tuple[Idle, ...]) -> None:
+    """Indexes that are there and could go."""
+    for one in idle[:_SHOWN]:
+        console.print(
+            f"[yellow]{one.fault}[/]: {escape(one.name)} on {escape(one.table)},"
+            f" {one.size_bytes / 1024:,.0f} KiB ({escape(one.reason)}): {escape(one.ddl)};",
+            soft_wrap=True,
+        )

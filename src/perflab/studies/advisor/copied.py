@@ -1,0 +1,197 @@
+"""Advice for a database in use, measured: its tables copied to a server of the lab's, and back out.
+
+On the target run catalog reads and the SELECTs that copy, read-only and under a timeout. The
+statements of the workload run on the copy alone, which is gone when the lab's server is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+
+import msgspec
+import psycopg
+
+from perflab.advisor.advice import statements_of
+from perflab.advisor.catalog import Catalog, read_catalog
+from perflab.advisor.copying.sampling import Part, plan_parts
+from perflab.advisor.copying.shape import Shape, read_shape, with_parents
+from perflab.advisor.copying.transfer import Extent, fill
+from perflab.advisor.copying.witness import Verdict, Witness, compared, observe
+from perflab.advisor.errors import AdvisorError, StatementError, said
+from perflab.advisor.selection import Limits
+from perflab.advisor.settings import with_settings
+from perflab.advisor.sql import tables_of
+from perflab.advisor.statement_stats import take_snapshot
+from perflab.advisor.target import VARIABLE, looking_at
+from perflab.advisor.workload import Statement
+from perflab.database.own import Databases
+from perflab.profiles import AdvisorSizes
+from perflab.progress import Step
+from perflab.services import Postgres
+from perflab.studies.advisor.files import Measured, measure_as_guest
+
+_BEFORE, _ADVISED = "advise_copy", "advise_copy_advised"
+
+
+class CopyLimits(msgspec.Struct, frozen=True):
+    """What copying may cost the target."""
+
+    mib: float = 256.0
+    """Of tables; above it large ones are sampled."""
+    seconds: float = 60.0
+    """Longer no statement may take there."""
+
+    @property
+    def size_bytes(self) -> int:
+        """The limit on size."""
+        return round(self.mib * 2**20)
+
+
+@dataclass(frozen=True)
+class Copied:
+    """Advice measured on a copy, and what became of the target."""
+
+    measured: Measured
+    extent: Extent
+    verdict: Verdict | None
+    """None where the target could not be looked at again;"""
+    unseen: str
+    """and why."""
+    target_version: str
+    copy_version: str
+
+
+def advise_on_copy(
+    url: str,
+    statements: Sequence[Statement] | None,
+    limits: Limits,
+    copying: CopyLimits,
+    open_server: Callable[[], AbstractContextManager[Postgres]],
+    sizes: AdvisorSizes,
+    seed: int,
+    step: Step,
+) -> Copied:
+    """Copy what ``statements`` (else: the target's own) name, and measure advice on the copy.
+
+    Raises AdvisorError where the target cannot be reached, does not keep the connection read-only,
+    or where the role may not read a table or reading takes too long.
+    """
+    with _watched(url, copying) as target:
+        asked = statements_of(take_snapshot(target, plans=0)) if statements is None else statements
+        shape = _needed(target, asked)
+        parts = plan_parts(shape.tables, copying.size_bytes)
+        with open_server() as server:
+            databases = Databases(server)
+            try:
+                extent, witness = _copy(target, databases, shape, parts, copying, seed, step)
+                version = target.info.parameter_status("server_version") or "?"
+                target.close()  # nothing is open on the target while the copy is measured
+                measured = _measure(databases, shape, asked, sizes, seed, limits, step)
+            finally:
+                databases.close()
+            verdict, unseen = _after(url, copying, parts, witness, seed)
+            return Copied(
+                measured, extent, verdict, unseen, version.partition(" ")[0], server.version
+            )
+
+
+@contextmanager
+def _watched(url: str, copying: CopyLimits) -> Iterator[psycopg.Connection]:
+    """The target in one read-only snapshot at a time; its errors in one line."""
+    reason = ""
+    try:
+        with looking_at(url) as conn:
+            conn.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            conn.execute("SELECT set_config('statement_timeout', %s, false)", [_ms(copying)])
+            # a role that would see some of the rows is refused instead of shown those
+            conn.execute("SET row_security = off")
+            conn.execute("SET idle_in_transaction_session_timeout = '10min'")
+            yield conn
+    except psycopg.errors.QueryCanceled:
+        reason = (
+            f"a SELECT took longer than {copying.seconds:g} s; raise --copy-seconds, or lower"
+            " --copy-mib to sample"
+        )
+    except psycopg.Error as error:
+        reason = f"the server gave up ({said(error)})"
+    if reason:
+        raise AdvisorError(f"{VARIABLE}: {reason}")
+
+
+def _needed(target: psycopg.Connection, statements: Sequence[Statement]) -> Shape:
+    """The tables that the statements name, and their parents."""
+    catalog = read_catalog(target)
+    shape = read_shape(target)
+    names = _named(statements, catalog)
+    by_name = {table.name: table for table in shape.tables}
+    wanted = sorted(name for name in names if name in by_name)
+    if not wanted:
+        raise StatementError("no statement of the workload names a table of the target")
+    closed = [name for name in wanted if not by_name[name].readable]
+    if closed:
+        raise AdvisorError(
+            f"{VARIABLE}: the role {target.info.user!r} may not read {', '.join(closed)};"
+            " grant it SELECT there, or leave out the statements that name it"
+        )
+    return with_parents(shape, wanted)
+
+
+def _named(statements: Sequence[Statement], catalog: Catalog) -> set[str]:
+    found = (
+        catalog.find(name, schema)
+        for statement in statements
+        for schema, name in tables_of(statement.text)
+    )
+    return {table.qualified for table in found if table}
+
+
+def _copy(
+    target: psycopg.Connection,
+    databases: Databases,
+    shape: Shape,
+    parts: Sequence[Part],
+    copying: CopyLimits,
+    seed: int,
+    step: Step,
+) -> tuple[Extent, Witness]:
+    """Make the two copies, and look at the target in the snapshot that they are made of."""
+    with psycopg.connect(databases.create(_BEFORE), autocommit=True) as copy, target.transaction():
+        target.execute("SET TRANSACTION READ ONLY")
+        extent = fill(target, copy, shape, parts, seed, copying.size_bytes, step)
+        witness = observe(target, parts, seed)
+    databases.clone(_BEFORE, _ADVISED)
+    return extent, witness
+
+
+def _measure(
+    databases: Databases,
+    shape: Shape,
+    statements: Sequence[Statement],
+    sizes: AdvisorSizes,
+    seed: int,
+    limits: Limits,
+    step: Step,
+) -> Measured:
+    path = ",".join(shape.path)
+    before, advised = (
+        with_settings(databases.conninfo(label), search_path=path) for label in (_BEFORE, _ADVISED)
+    )
+    with psycopg.connect(before, autocommit=True) as conn:
+        catalog = read_catalog(conn)
+    return measure_as_guest((before, advised), catalog, statements, sizes, seed, limits, step)
+
+
+def _after(
+    url: str, copying: CopyLimits, parts: Sequence[Part], witness: Witness, seed: int
+) -> tuple[Verdict | None, str]:
+    try:
+        with _watched(url, copying) as target, target.transaction():
+            return compared(witness, observe(target, parts, seed)), ""
+    except AdvisorError as error:
+        return None, str(error)
+
+
+def _ms(copying: CopyLimits) -> str:
+    return f"{round(copying.seconds * 1000)}ms"
