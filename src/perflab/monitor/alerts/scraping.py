@@ -1,0 +1,81 @@
+"""Reads the figures of a process: over HTTP, or from a registry in this one."""
+
+from __future__ import annotations
+
+import http.client
+import time
+from typing import Final
+from urllib.parse import urlsplit
+
+import msgspec
+from prometheus_client.parser import text_string_to_metric_families
+
+from perflab.monitor.alerts.series import Sample, labels_of
+from perflab.monitor.errors import MonitorError
+from perflab.monitor.registry import MetricsRegistry
+
+_MOST_BYTES: Final = 16 * 2**20
+_CHUNK: Final = 64 * 1024
+
+
+class Target(msgspec.Struct, frozen=True):
+    """A process that tells its figures."""
+
+    job: str
+    """What kind of process it is, such as ``api``."""
+    source: str | MetricsRegistry
+    """``http://host:port/metrics``, or the registry of this process."""
+
+    @property
+    def instance(self) -> str:
+        """Which of its kind it is."""
+        return "here" if isinstance(self.source, MetricsRegistry) else address_of(self.source)[2]
+
+
+def address_of(url: str) -> tuple[str, int, str, str]:
+    """Host, port, both together and path of an ``http`` URL; a MonitorError if it is none."""
+    # never repeated in the message: it may hold a password
+    refused = MonitorError("write the URL of metrics as http://host:port/metrics, without a login")
+    try:
+        parts = urlsplit(url)
+        port = parts.port or 80
+    except ValueError:
+        raise refused from None
+    if parts.scheme != "http" or not parts.hostname or "@" in parts.netloc:
+        raise refused
+    path = parts.path if parts.path not in ("", "/") else "/metrics"
+    return parts.hostname, port, f"{parts.hostname}:{port}", path
+
+
+def scrape(target: Target, within_s: float) -> list[Sample] | None:
+    """All samples of a process now; None if it does not answer well within the time."""
+    if isinstance(target.source, MetricsRegistry):
+        return read_samples(target.source.render()[0].decode())
+    host, port, _, path = address_of(target.source)
+    ends_at = time.monotonic() + within_s
+    connection = http.client.HTTPConnection(host, port, timeout=within_s)
+    try:
+        connection.request("GET", path, headers={"Accept": "text/plain", "Connection": "close"})
+        response = connection.getresponse()
+        if response.status != http.HTTPStatus.OK:
+            return None
+        body = bytearray()
+        # the connection's timeout starts anew with every piece
+        while chunk := response.read1(_CHUNK):
+            body += chunk
+            if len(body) > _MOST_BYTES or time.monotonic() > ends_at:
+                return None
+        return read_samples(body.decode())
+    except (OSError, http.client.HTTPException, ValueError):
+        return None
+    finally:
+        connection.close()
+
+
+def read_samples(text: str) -> list[Sample]:
+    """The samples of Prometheus' text format; a ValueError if it is something else."""
+    return [
+        Sample(sample.name, labels_of(sample.labels), float(sample.value))
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    ]

@@ -1,0 +1,102 @@
+"""Watches processes: reads their figures at even distances, and evaluates the rules on them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+from perflab.monitor.alerts.engine import AlertEngine, Transition
+from perflab.monitor.alerts.scraping import Target, scrape
+from perflab.monitor.alerts.series import Sample
+
+EVERY_S: Final = 0.5
+_LOG: Final = logging.getLogger("perflab.alerts")
+
+Tell = Callable[[Transition], None]
+Look = Callable[[float, Target, "list[Sample] | None"], None]
+
+
+class Watch:
+    """Watches for as long as the ``with`` block, from a thread of its own.
+
+    >>> with Watch(AlertEngine(rules), [Target("api", url)]) as watch:
+    ...     run_open(...)
+    >>> watch.transitions
+
+    Every change of an alert is logged (firing as a warning, else as information) and given to
+    ``tell``. A process that does not answer within ``every_s`` is down for that round; the others
+    are read at the same time, so that one that hangs delays nobody.
+
+    Args:
+        engine: with the rules.
+        targets: the processes.
+        every_s: between two rounds.
+        tell: further receivers of changes, which must not wait.
+        look: is given each scrape, with its Unix time; None for a process that is down.
+    """
+
+    def __init__(
+        self,
+        engine: AlertEngine,
+        targets: Sequence[Target],
+        *,
+        every_s: float = EVERY_S,
+        tell: Sequence[Tell] = (),
+        look: Look | None = None,
+    ) -> None:
+        self._engine = engine
+        self._targets = tuple(targets)
+        self._instances = [target.instance for target in self._targets]  # refuses a bad URL now
+        self._every_s = every_s
+        self._tell = tuple(tell)
+        self._look = look
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="perflab-watch", daemon=True)
+        self._changes: list[Transition] = []
+        self._defect: Exception | None = None
+
+    @property
+    def transitions(self) -> tuple[Transition, ...]:
+        """What changed so far."""
+        return tuple(self._changes)
+
+    def __enter__(self) -> Watch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+        if self._defect is not None:
+            raise self._defect
+
+    def _run(self) -> None:
+        try:
+            self._rounds()
+        except Exception as error:  # noqa: BLE001 - raised again by whoever opened the watch
+            self._defect = error
+
+    def _rounds(self) -> None:
+        due = time.monotonic()
+        with ThreadPoolExecutor(max(len(self._targets), 1)) as threads:
+            while not self._over.is_set():
+                self._round(threads)
+                due = max(due + self._every_s, time.monotonic())
+                self._over.wait(due - time.monotonic())
+
+    def _round(self, threads: ThreadPoolExecutor) -> None:
+        asked = [threads.submit(scrape, target, self._every_s) for target in self._targets]
+        for target, instance, answer in zip(self._targets, self._instances, asked, strict=True):
+            found = answer.result()
+            self._engine.enter(target.job, instance, found)
+            if self._look is not None:
+                self._look(time.time(), target, found)
+        for change in self._engine.evaluate():
+            self._changes.append(change)
+            _LOG.log(logging.WARNING if change.after == "firing" else logging.INFO, "%s", change)
+            for tell in self._tell:
+                tell(change)
