@@ -4,24 +4,35 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, Final, NamedTuple
 
 from perflab.closing import Closing
-from perflab.ratelimit.decision import Charge, Decision, Quota, Source
-from perflab.ratelimit.denied import Denied
+from perflab.ratelimit.decision import Charge, Decision
 from perflab.ratelimit.errors import RateLimitError
-from perflab.ratelimit.local import LocalStore, Part
+from perflab.ratelimit.local import Part
+from perflab.ratelimit.outcomes import Outcomes
 from perflab.ratelimit.policies import DEFAULT_POLICIES, US, Policy, by_name
-from perflab.ratelimit.script import A_PART, MARK
 from perflab.ratelimit.shared import SharedStore
-from perflab.ratelimit.stats import Counters, RateLimitStats
+from perflab.ratelimit.stats import RateLimitStats
 from perflab.ratelimit.subjects import Subject
 
 _PROBE: Final = Policy(name="probe", limit=1_000, period_s=1)
 _PREFIX: Final = re.compile(r"[!-z|~]{0,64}")
 """Printable ASCII without braces, which would be taken for a cluster's hash tag."""
 _LATEST_S: Final = 1e10
+
+
+class _Known(NamedTuple):
+    """A policy of a limiter."""
+
+    policy: Policy
+    number: int
+    """From 1."""
+    suffix: str
+    """Of its keys. What a state means depends on it; a new limit goes on with the old state."""
+    most: int
+    """What a check may cost."""
 
 
 class RateLimiter(Closing):
@@ -81,7 +92,7 @@ class RateLimiter(Closing):
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self._policies = by_name(policies)
+        found = by_name(policies)
         if not isinstance(prefix, str) or not _PREFIX.fullmatch(prefix):
             raise RateLimitError("prefix must be at most 64 printable characters without braces")
         for name, value in (
@@ -95,25 +106,27 @@ class RateLimiter(Closing):
         ):
             if not (isinstance(value, int | float) and value > 0):
                 raise RateLimitError(f"{name} must be above 0, not {value!r}")
-        self._prefix = prefix
-        self._clock = clock
-        self._wall = wall
-        self._probe_s = probe_s
-        self._numbers = {name: number for number, name in enumerate(self._policies, 1)}
-        self._suffixes = {
-            # what a state means depends on these; a new limit goes on with the old state
-            name: f"}}{name}:{one.algorithm}:{one.period_us}"
-            for name, one in self._policies.items()
+        self._policies = {
+            name: _Known(one, number, f"}}{name}:{one.algorithm}:{one.period_us}", one.capacity)
+            for number, (name, one) in enumerate(found.items(), 1)
         }
-        self._counters = {name: Counters() for name in self._policies}
-        self._denied = Denied(max_denied, remember_at_most_s)
-        self._local = LocalStore(max_local)
+        self._prefix = prefix + "{"
+        self._clock = clock
+        self._outcomes = Outcomes(
+            found.values(),
+            probe_s=probe_s,
+            max_denied=max_denied,
+            remember_at_most_s=remember_at_most_s,
+            max_local=max_local,
+            wall=wall,
+        )
+        self._denied = self._outcomes.denied
         self._shared: SharedStore | None = None
         if url is not None:
             self._shared = SharedStore(
                 url,
-                (*self._policies.values(), _PROBE),
-                Part(_PROBE, len(self._policies) + 1, f"{prefix}{{probe}}", 1),
+                (*found.values(), _PROBE),
+                Part(_PROBE, len(found) + 1, f"{prefix}{{probe}}", 1),
                 cluster=cluster,
                 budget_s=budget_s,
                 timeout_s=timeout_s,
@@ -128,7 +141,7 @@ class RateLimiter(Closing):
     @property
     def policies(self) -> tuple[Policy, ...]:
         """The policies, in the order given."""
-        return tuple(self._policies.values())
+        return tuple(known.policy for known in self._policies.values())
 
     @property
     def available(self) -> bool:
@@ -143,13 +156,15 @@ class RateLimiter(Closing):
         if self._shared is not None:
             await self._shared.ping()
 
-    async def check(
+    def check(
         self, policy: str, subject: Subject, cost: int = 1, *, now: float | None = None
-    ) -> Decision:
+    ) -> Coroutine[Any, Any, Decision]:
         """Charge ``cost`` units of one policy if there is room for them; see ``check_all``."""
-        return await self._decide((self._part(policy, subject, cost),), now)
+        return self._decide((self._part(policy, subject, cost),), now)
 
-    async def check_all(self, charges: Iterable[Charge], *, now: float | None = None) -> Decision:
+    def check_all(
+        self, charges: Iterable[Charge], *, now: float | None = None
+    ) -> Coroutine[Any, Any, Decision]:
         """Charge several policies, of one subject or several, if each has room; else none.
 
         Args:
@@ -161,12 +176,12 @@ class RateLimiter(Closing):
         Raises:
             RateLimitError: an unknown policy, a cost that can never be had, nothing to check.
         """
-        parts = tuple(self._part(*charge) for charge in charges)
+        parts = tuple([self._part(name, subject, cost) for name, subject, cost in charges])
         if not parts:
             raise RateLimitError("nothing to check: charges is empty")
         if len(parts) > 1 and len({part.key for part in parts}) < len(parts):
             raise RateLimitError("a policy is charged twice for one subject; add up the costs")
-        return await self._decide(parts, now)
+        return self._decide(parts, now)
 
     async def reset(self, policy: str, subject: Subject) -> None:
         """Let a subject start from nothing under a policy, as after a mistaken lock-out.
@@ -175,8 +190,7 @@ class RateLimiter(Closing):
         RateLimitUnavailable says that it was not done.
         """
         key = self._part(policy, subject, 1).key
-        self._denied.forget(key)
-        self._local.forget(key)
+        self._outcomes.forget(key)
         if self._shared is not None:
             await self._shared.delete([key])
 
@@ -184,7 +198,7 @@ class RateLimiter(Closing):
         """What was counted so far."""
         shared = self._shared
         return RateLimitStats(
-            policies={name: count.snapshot() for name, count in self._counters.items()},
+            policies=self._outcomes.stats(),
             batches=shared.batches if shared else 0,
             slow=shared.circuit.slow if shared else 0,
             errors=shared.circuit.errors if shared else 0,
@@ -192,7 +206,7 @@ class RateLimiter(Closing):
             breaker_opened=shared.circuit.opened if shared else 0,
             breaker_open=shared.circuit.is_open if shared else False,
             remembered=len(self._denied),
-            local_keys=len(self._local),
+            local_keys=len(self._outcomes.local),
         )
 
     async def close(self) -> None:
@@ -204,105 +218,39 @@ class RateLimiter(Closing):
             await self._shared.close()
 
     def _part(self, name: str, subject: Subject, cost: int = 1) -> Part:
-        policy = self._policies.get(name)
-        if policy is None:
-            known = ", ".join(self._policies)
-            raise RateLimitError(f"unknown policy {name!r}; known are {known}")
-        if type(cost) is not int or not 1 <= cost <= policy.capacity:
-            raise RateLimitError(
-                f"the cost of {name!r} must be from 1 to {policy.capacity}, not {cost!r}"
-            )
+        known = self._policies.get(name)
+        if known is None:
+            listed = ", ".join(self._policies)
+            raise RateLimitError(f"unknown policy {name!r}; known are {listed}")
+        policy, number, suffix, most = known
+        if type(cost) is not int or not 1 <= cost <= most:
+            raise RateLimitError(f"the cost of {name!r} must be from 1 to {most}, not {cost!r}")
         if not isinstance(subject, Subject):
             raise RateLimitError(
                 f"the subject of {name!r} must be a Subject, not {type(subject).__name__};"
                 " make one with Subject.user, api_key or address"
             )
-        key = f"{self._prefix}{{{subject.key}{self._suffixes[name]}"
-        return Part(policy, self._numbers[name], key, cost)
+        return Part(policy, number, f"{self._prefix}{subject.key}{suffix}", cost)
 
     async def _decide(self, parts: tuple[Part, ...], now: float | None) -> Decision:
         now_us = 0 if now is None else _microseconds(now)
-        shared = self._shared
+        outcomes, shared = self._outcomes, self._shared
         if shared is None:
-            values = self._local.decide(parts, now_us or _microseconds(self._wall()))
-            return self._decided(parts, values, "local")
+            return outcomes.of_this_process(parts, now_us)
         asked_at = self._clock()
         if now is None and self._denied:
-            remembered = self._remembered(parts, asked_at)
+            remembered = outcomes.remembered(parts, asked_at)
             if remembered is not None:
                 return remembered
         if shared.circuit.is_open:
-            return self._outage(parts, now_us)
-        found: Sequence[int] | None
+            return outcomes.of_outage(parts, now_us)
         found = await shared.decide(parts, now_us)
         if found is None:
-            return self._outage(parts, now_us)
-        decision = self._decided(parts, found, "redis")
+            return outcomes.of_outage(parts, now_us)
+        decision = outcomes.of_redis(parts, found)
         if now is None and not decision.allowed:
-            for part, quota in zip(parts, decision.quotas, strict=True):
-                if not (quota.allowed or part.policy.shadow):
-                    self._denied.remember(part.key, part.cost, quota, asked_at)
+            outcomes.remember(parts, decision, asked_at)
         return decision
-
-    def _remembered(self, parts: tuple[Part, ...], now: float) -> Decision | None:
-        """The denial that this process remembers of any of the parts."""
-        if not self._denied:
-            return None
-        quotas: list[Quota] = []
-        for part in parts:
-            quota = self._denied.find(part.key, part.cost, now)
-            if quota is not None:
-                quotas.append(quota)
-                self._counters[part.policy.name].locally_denied += 1
-        return Decision(False, tuple(quotas)) if quotas else None
-
-    def _decided(self, parts: tuple[Part, ...], values: Sequence[int], source: Source) -> Decision:
-        quotas = []
-        allowed = True
-        for at, part in enumerate(parts):
-            quota = _quota(part.policy, values, at, source)
-            quotas.append(quota)
-            allowed = allowed and (quota.allowed or part.policy.shadow)
-        for quota in quotas:
-            count = self._counters[quota.policy.name]
-            if quota.allowed:
-                if allowed:
-                    count.allowed += 1
-                else:
-                    count.withheld += 1
-            elif quota.policy.shadow:
-                count.shadow_denied += 1
-            else:
-                count.denied += 1
-        return Decision(allowed, tuple(quotas))
-
-    def _outage(self, parts: tuple[Part, ...], now_us: int) -> Decision:
-        """What the policies say where Redis does not answer."""
-        own = [part for part in parts if part.policy.on_outage == "local"]
-        shut = any(part.policy.on_outage == "closed" and not part.policy.shadow for part in parts)
-        counted = self._local.decide(own, now_us or _microseconds(self._wall()), charge=not shut)
-        quotas = []
-        allowed = True
-        for part in parts:
-            policy = part.policy
-            if policy.on_outage == "local":
-                quota = _quota(policy, counted, own.index(part), "local")
-            elif policy.on_outage == "open":
-                quota = Quota(policy, True, "outage")
-            else:
-                quota = Quota(policy, False, "outage", retry_after_s=self._probe_s)
-            passes = quota.allowed or policy.shadow
-            allowed = allowed and passes
-            count = self._counters[policy.name]
-            count.unavailable += 1
-            count.unavailable_denied += not passes
-            quotas.append(quota)
-        return Decision(allowed, tuple(quotas))
-
-
-def _quota(policy: Policy, values: Sequence[int], at: int, source: Source) -> Quota:
-    room, wait, more, rest = values[A_PART * at : A_PART * at + MARK]
-    return Quota(policy, wait <= 0, source, room, wait / US, more / US, rest / US)
 
 
 def _microseconds(now: float) -> int:

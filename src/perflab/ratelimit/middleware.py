@@ -67,22 +67,19 @@ def by_path(
     for path in rules:
         if not path.startswith("/"):
             raise RateLimitError(f"the path {path!r} must begin with a slash")
-    listed = sorted(
-        (
-            (
-                path.rstrip("/"),
-                path.rstrip("/") + "/",
-                (names,) if isinstance(names, str) else tuple(names),
-            )
-            for path, names in rules.items()
-        ),
-        key=lambda rule: -len(rule[0]),
-    )
+    listed = {
+        path.rstrip("/"): (names,) if isinstance(names, str) else tuple(names)
+        for path, names in rules.items()
+    }
+    deepest = max((path.count("/") for path in listed), default=0)
 
     def policies_of(path: str) -> tuple[str, ...]:
-        for exactly, below, names in listed:
-            if path == exactly or path.startswith(below):
+        steps = path.split("/", deepest + 1)[: deepest + 1]
+        while steps:
+            names = listed.get("/".join(steps))
+            if names is not None:
                 return names
+            steps.pop()
         return ()
 
     def charges(scope: Scope) -> Sequence[Charge]:
