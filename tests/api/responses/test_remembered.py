@@ -82,9 +82,35 @@ def test_again_is_the_same_and_every_difference_is_seen() -> None:
     cases = [(app, *asked) for app in SAID for asked in ASKED]
     fresh = [Site().ask(*case) for case in cases]
     assert [site.ask(*case) for case in cases] == fresh
-    assert site.hits == 0
+    conditional = sum("if-" in name for _, fields, _ in cases for name in fields)
+    assert site.hits == conditional  # what was made for the request without conditions
     assert [site.ask(*case) for case in cases] == fresh
-    assert site.hits == len(cases)
+    assert site.hits == conditional + len(cases)
+
+
+@pytest.mark.parametrize("fields", [{}, GZ])
+def test_whoever_asks_again_finds_what_was_made_whichever_tag_it_holds(
+    fields: dict[str, str],
+) -> None:
+    site = Site()
+    status, said, _ = site.ask(App(JSON), fields)
+    assert status == 200
+    statuses = [
+        site.ask(App(JSON), fields | {"if-none-match": held})[0]
+        for held in (said["etag"], '"older"', f'"older", {said["etag"]}', "*", "W/" + said["etag"])
+    ]
+    assert statuses == [304, 200, 304, 304, 304]
+    assert site.hits == len(statuses)
+    assert site.middleware.stats().remembered.entries == 1
+
+
+def test_a_304_is_made_once() -> None:
+    site = Site()
+    _, said, _ = site.ask(App(JSON), GZ)
+    first, again = [site.ask(App(JSON), GZ | {"if-none-match": said["etag"]}) for _ in range(2)]
+    assert first == again
+    assert first[1].keys() == {"etag", "vary"}
+    assert site.middleware.stats().responder.responses == 3
 
 
 def test_figures_count_what_is_sent_again() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from functools import cached_property, lru_cache
 from typing import Final
 
@@ -27,7 +28,7 @@ from perflab.api.responses.representation import (
 )
 from perflab.api.responses.responder import Responder, ResponderStats
 from perflab.api.responses.tags_passed import RawFields, for_application, for_client
-from perflab.api.responses.validators import read_tag
+from perflab.api.responses.validators import UNCONDITIONAL, read_tag
 from perflab.asgi import App, Message, Receive, Scope, Send
 
 _ITS_OWN: Final = frozenset(
@@ -44,6 +45,9 @@ _TOLD: Final = frozenset({"content-type", "cache-control", "etag", "last-modifie
 _SHORT: Final = 200
 """A longer field of a request is read anew: it is none that is sent again and again."""
 _WITHOUT_CONTENT: Final = frozenset({204, 205, 206})
+_READS: Final = ("GET", "HEAD")
+_KNOWN: Final = 8192
+"""Fields of applications and of requests that were looked at: most come again and again."""
 
 
 class MiddlewareStats(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,8 +74,10 @@ class ResponsesMiddleware:
     ``If-None-Match``. A 304 of the application's gets ``Vary`` and the ETag that the client
     holds.
 
-    A response follows from what was asked and what the application answered. So it is made once
-    and remembered, unless a date in it makes it depend on the time.
+    A response follows from what was asked and what the application answered. So it is made once,
+    without regard to conditions, and remembered, unless a date in it makes it depend on the time;
+    conditions are then judged on what is remembered, so that a client that asks again finds it
+    whichever tag it holds.
 
     Args:
         app: the application.
@@ -121,14 +127,15 @@ class _Answer:
     ) -> None:
         self.left_alone = False
         self._method: str = scope["method"]
-        self._fields = tuple([field for field in scope["headers"] if field[0] in _MATTERS])
-        self._asked = _read(self._fields)
+        self._asked = _read(tuple([field for field in scope["headers"] if field[0] in _MATTERS]))
         self._send = send
         self._responder = responder
         self._remembered = remembered
         self._held: Message | None = None
+        self._held_fields: Pairs = ()
         self.decided = False
-        self.scope = self._with_plain_tags(scope) if self._fields else scope
+        unconditional = self._asked.conditions is UNCONDITIONAL
+        self.scope = scope if unconditional else self._with_plain_tags(scope)
 
     @cached_property
     def _coding(self) -> Coding | None:
@@ -149,7 +156,12 @@ class _Answer:
                 await self._send({**message, "headers": self._for_304(message)})
             else:
                 self._held = message
-                if not _is_candidate(message):
+                self._held_fields = _pairs(message)
+                if (
+                    message["status"] in _WITHOUT_CONTENT
+                    or not _is_candidate(self._held_fields)
+                    or message.get("trailers", False)
+                ):
                     await self.release()
         elif self._held is None:
             await self._send(message)  # early hints and the like
@@ -167,22 +179,17 @@ class _Answer:
 
     async def _complete(self, start: Message, body: bytes) -> None:
         """All of the application's answer is there: say it as before, or make a response of it."""
-        number = self._remembered.number(tuple(map(tuple, start["headers"])))
-        key = self._method, self._fields, start["status"], number, body
+        asked = self._asked
+        number = self._remembered.number(self._held_fields)
+        key = self._method, asked.accept_encoding, start["status"], number, body
         made = self._remembered.get(key)
         if made is None:
             await self._respond(start, body, key)
-            return
-        self._responder.count(made.status, len(body), len(made.body), coded=made.coded)
-        await self._say(start, made)
-
-    async def _say(self, start: Message, made: Made) -> None:
-        self.decided = True
-        await self._send({**start, "status": made.status, "headers": [*made.fields]})
-        await self._send({"type": "http.response.body", "body": made.body})
+        else:
+            await self._say(start, body, await self._judged(made, start, body))
 
     async def _respond(self, start: Message, body: bytes, key: Key) -> None:
-        fields = _decoded(start)
+        fields = _decoded(self._held_fields)
         length = joined(fields, "content-length")
         if self._method == "HEAD" and not body and length != "0":
             await self._headers_only(start, fields, length)
@@ -195,16 +202,46 @@ class _Answer:
             await self.release()
             await self._send({"type": "http.response.body", "body": body})
             return
-        response = await self._responder.respond(self._asked, self._method, given)
-        made = Made(
+        if given.last_modified is None:
+            made = await self._made(Asked(self._asked.accept_encoding, UNCONDITIONAL), given)
+            self._remembered.keep(key, made)
+            made = await self._judged(made, start, body)
+        else:
+            made = await self._made(self._asked, given)
+        await self._say(start, body, made)
+
+    async def _judged(self, made: Made, start: Message, body: bytes) -> Made:
+        """What the request's conditions leave of a response that was made without them."""
+        conditions = self._asked.conditions
+        if conditions is UNCONDITIONAL or made.status != 200 or self._method not in _READS:
+            return made
+        status = conditions.judge(made.tag, None, time.time())
+        if status == 200:
+            return made
+        if status == 304 and made.unchanged is not None:
+            return made.unchanged
+        given = _representation(start["status"], _decoded(self._held_fields), body)
+        other = await self._made(self._asked, given)
+        if other.status == 304:
+            made.unchanged = other
+        return other
+
+    async def _made(self, asked: Asked, given: Representation) -> Made:
+        response = await self._responder.make(asked, self._method, given)
+        tag = response.field("etag")
+        return Made(
             response.status,
             [_encoded(name, value) for name, value in response.fields],
             response.body,
             response.coded,
+            None if tag is None else read_tag(tag),
         )
-        if given.last_modified is None:
-            self._remembered.keep(key, made)
-        await self._say(start, made)
+
+    async def _say(self, start: Message, body: bytes, made: Made) -> None:
+        self._responder.count(made.status, len(body), len(made.body), coded=made.coded)
+        self.decided = True
+        await self._send({**start, "status": made.status, "headers": [*made.fields]})
+        await self._send({"type": "http.response.body", "body": made.body})
 
     async def _headers_only(self, start: Message, fields: Fields, length: str | None) -> None:
         """HEAD of an application that makes no body for it: what is known of its GET.
@@ -233,17 +270,16 @@ class _Answer:
         await self._send({"type": "http.response.body", "body": b""})
 
     def _with_plain_tags(self, scope: Scope) -> Scope:
-        conditions = self._asked.conditions
-        if conditions.if_match is None and conditions.if_none_match is None:
-            return scope
+        """The scope as the application gets it; the same where no tag is made under a coding."""
         codings: tuple[Coding, ...] = self._responder.codings
-        if self._method in ("GET", "HEAD"):
+        if self._method in _READS:
             # a 304 for another coding's bytes would be about what this client cannot read
             codings = () if self._coding is None else (self._coding,)
-        return {**scope, "headers": for_application(scope["headers"], codings)}
+        passed = for_application(scope["headers"], codings) if codings else None
+        return scope if passed is None else {**scope, "headers": passed}
 
     def _for_304(self, message: Message) -> RawFields:
-        fields = _decoded(message)
+        fields = _decoded(_pairs(message))
         own = joined(fields, "etag")
         kept = [one for one in fields if one[0].lower() != "vary"]
         if own is not None and self._coding is not None:
@@ -258,12 +294,11 @@ class _Answer:
         return [_encoded(name, value) for name, value in kept]
 
 
-def _is_candidate(start: Message) -> bool:
-    """Whether the response may be the component's, as far as its beginning tells."""
-    if start["status"] in _WITHOUT_CONTENT or start.get("trailers", False):
-        return False
+@lru_cache(_KNOWN)
+def _is_candidate(fields: Pairs) -> bool:
+    """Whether a response with these fields may be the component's, as far as they tell."""
     types = 0
-    for name, value in start.get("headers", ()):
+    for name, value in fields:
         lower = name.lower()
         if lower == b"content-type":
             types += 1
@@ -306,15 +341,15 @@ def _parsed(fields: Pairs) -> Asked:
     return read_request((name.decode("latin-1"), value.decode("latin-1")) for name, value in fields)
 
 
-_known = lru_cache(4096)(_parsed)
-"""Clients send the same fields again and again."""
+_known = lru_cache(_KNOWN)(_parsed)
 
 
-def _decoded(message: Message) -> Fields:
-    return tuple(
-        (bytes(name).decode("latin-1"), bytes(value).decode("latin-1"))
-        for name, value in message.get("headers", ())
-    )
+def _decoded(fields: Iterable[tuple[bytes, bytes]]) -> Fields:
+    return tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in fields)
+
+
+def _pairs(message: Message) -> Pairs:
+    return tuple([(bytes(name), bytes(value)) for name, value in message.get("headers", ())])
 
 
 @lru_cache(1024)

@@ -1,4 +1,4 @@
-"""Responses made before: the same request fields and the same answer of an application again."""
+"""Responses made before: the same request and the same answer of an application again."""
 
 from __future__ import annotations
 
@@ -6,28 +6,30 @@ import itertools
 import time
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
 from perflab.api.responses.tags_passed import RawFields
+from perflab.api.responses.validators import EntityTag
 from perflab.cache.sieve import Sieve
 
 Pairs: TypeAlias = tuple[tuple[bytes, bytes], ...]
-Key: TypeAlias = tuple[str, Pairs, int, int, bytes]
-"""All that a response is made of: the method, the request's fields that matter, and the
-application's status, fields (by their number) and body."""
+Key: TypeAlias = tuple[str, str | None, int, int, bytes]
+"""All that a response is made of but for the conditions: the method, the codings that are
+acceptable, and the application's status, fields (by their number) and body."""
 
 OVERHEAD_BYTES: Final = 2_000
 """Added for the fields of the response, by and large."""
 LARGEST_BYTES: Final = 64 * 2**10
 """Of both bodies and what was asked; more is worth making a response for each time."""
 _ENTRIES: Final = 2**31
-_FIELDS: Final = 1024
+_FIELDS: Final = 8192
+"""The length of a body is among them."""
 
 
-class Made(NamedTuple):
-    """A response as it is sent."""
+class Made(msgspec.Struct, gc=False):
+    """A response as it is sent where no condition says otherwise."""
 
     status: int
     fields: RawFields
@@ -35,6 +37,10 @@ class Made(NamedTuple):
     body: bytes
     coded: bool
     """Whether the body is under a coding."""
+    tag: EntityTag | None
+    """The ETag that it carries, if conditions count."""
+    unchanged: Made | None = None
+    """The 304 in its place, once that was asked for."""
 
 
 class RememberedStats(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,8 +70,8 @@ class Remembered:
 
     def keep(self, key: Key, made: Made) -> None:
         """Remember a response, unless it or what was asked is large."""
-        _, asked, _, _, body = key
-        size_bytes = len(body) + len(made.body) + sum(len(value) for _, value in asked)
+        _, accepted, _, _, body = key
+        size_bytes = len(body) + len(made.body) + len(accepted or "")
         if size_bytes <= LARGEST_BYTES:
             self._held.set(key, made, size_bytes=size_bytes + OVERHEAD_BYTES)
 

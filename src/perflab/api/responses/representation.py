@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from perflab.api.responses.errors import ResponseError
-from perflab.api.responses.validators import Conditions, EntityTag, read_tag
+from perflab.api.responses.validators import UNCONDITIONAL, Conditions, EntityTag, read_tag
 
 Fields: TypeAlias = tuple[tuple[str, str], ...]
 """Names and values, in order."""
@@ -158,7 +158,8 @@ def read_request(fields: Mapping[str, str] | Iterable[tuple[str, str]]) -> Asked
         known = ASKED.get(name.lower())
         if known is not None:
             found[known] = f"{found[known]}, {value}" if known in found else value
-    return Asked(found.pop("accept_encoding", None), Conditions(**found))
+    accepted = found.pop("accept_encoding", None)
+    return Asked(accepted, Conditions(**found) if found else UNCONDITIONAL)
 
 
 def joined(fields: Iterable[tuple[str, str]], wanted: str) -> str | None:

@@ -80,11 +80,18 @@ class Responder:
         method: str,
         representation: Representation,
     ) -> Response:
-        """As the function ``respond`` says."""
+        """As the function ``respond`` says; counted."""
         if isinstance(request_fields, Asked):
             asked = request_fields
         else:
             asked = read_request(request_fields)
+        response = await self.make(asked, method, representation)
+        sent, plain = len(response.body), len(representation.body)
+        self.count(response.status, plain, sent, coded=response.coded)
+        return response
+
+    async def make(self, asked: Asked, method: str, representation: Representation) -> Response:
+        """The same without being counted, for whoever sends it again and again."""
         body = representation.body
         known = None
         if len(body) >= HASHED_APART_BYTES:
@@ -103,11 +110,10 @@ class Responder:
             coding = exchange.coding
             coded = None if coding is None else await self._variant(exchange, coding, body)
             response = exchange.finish(coded)
-        self.count(response.status, len(body), len(response.body), coded=response.coded)
         return response
 
     def count(self, status: int, plain_bytes: int, sent_bytes: int, *, coded: bool) -> None:
-        """Enter one response: made here, or here before and sent again."""
+        """Enter one response that is sent."""
         self._responses += 1
         self._not_modified += status == 304
         self._refused += status in (406, 412)

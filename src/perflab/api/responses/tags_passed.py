@@ -20,12 +20,21 @@ _SHORT: Final = 200
 _LISTS: Final = (b"if-match", b"if-none-match")
 
 
-def for_application(fields: Iterable[tuple[bytes, bytes]], codings: Sequence[Coding]) -> RawFields:
-    """The fields of a request, where tags made under ``codings`` have the plain one beside them."""
+def for_application(
+    fields: Iterable[tuple[bytes, bytes]], codings: Sequence[Coding]
+) -> RawFields | None:
+    """The fields of a request, where tags made under ``codings`` have the plain one beside them.
+
+    None where there is no such tag.
+    """
     suffixes = tuple([coding.tag for coding in codings])
-    return [
-        (name, _with_plain(value, suffixes) if name in _LISTS else value) for name, value in fields
-    ]
+    changed = False
+    passed = []
+    for name, value in fields:
+        plain = _with_plain(value, suffixes) if name in _LISTS else value
+        changed = changed or plain is not value
+        passed.append((name, plain))
+    return passed if changed else None
 
 
 def for_client(tag: EntityTag, if_none_match: str | None, coding: Coding) -> EntityTag:

@@ -114,12 +114,18 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
                 return 412
         if self.if_none_match is not None:
             # If-Modified-Since is not even looked at (§13.1.3)
+            if tag is not None and self.if_none_match == str(tag):
+                return 304  # the usual case, decided without reading a list
             return 304 if _weakly(tag, read_tags(self.if_none_match)) else 200
         if self.if_modified_since is not None and last_modified is not None:
             since = parse_date(self.if_modified_since, now)
             if since is not None and last_modified <= since:
                 return 304
         return 200
+
+
+UNCONDITIONAL: Final = Conditions()
+"""Of a request without any."""
 
 
 def _strongly(tag: EntityTag | None, tags: Listed) -> bool:
