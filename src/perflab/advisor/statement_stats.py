@@ -12,6 +12,7 @@ from psycopg.rows import dict_row
 
 from perflab.advisor.errors import AdvisorError, StatementError
 from perflab.advisor.explain import Estimate, estimate, fingerprint, looking
+from perflab.advisor.identity import statement_key
 from perflab.advisor.sql import parse_one, redacted
 
 _TOP_LEVEL = 140000
@@ -49,6 +50,8 @@ class Seen(msgspec.Struct, frozen=True):
     plan: str = ""
     """Fingerprint of its plan at that moment; empty where none was asked for or given."""
     plan_summary: str = ""
+    key: str = ""
+    """By which single calls of it are found, whoever saw them."""
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -94,7 +97,9 @@ def take_snapshot(conn: psycopg.Connection, *, plans: int = 20, timeout_s: float
                 others_ms += counters.total_ms
             else:
                 # comments may hold anything; literals are $n already, but for the server's reasons
-                statements[query_id] = Seen(query_id, redacted(text), counters)
+                statements[query_id] = Seen(
+                    query_id, redacted(text), counters, key=statement_key(text)
+                )
         costly = sorted(statements.values(), key=lambda seen: -seen.counters.total_ms)[:plans]
         for seen in costly:
             statements[seen.query_id] = _with_plan(conn, seen)

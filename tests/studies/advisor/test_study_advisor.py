@@ -11,6 +11,7 @@ import numpy as np
 import psycopg
 import pytest
 
+from perflab.advisor import auto_explain
 from perflab.advisor.selection import Limits
 from perflab.advisor.slow_queries import Thresholds
 from perflab.advisor.workload import parse_workload
@@ -55,11 +56,12 @@ def case(datasets: Datasets) -> Case:
 
 def test_from_slow_statements_to_measured_advice(case: Case) -> None:
     slow = study.find_slow(case, 1, EVERYTHING)
-    assert not isinstance(slow, NotRun)
-    slow = tuple(one for one in slow if " FROM " in one.text)  # without a session's settings
-    assert len(slow) == len(case.statements)
-    assert {one.calls for one in slow} == {3}
-    assert sum(one.share_percent for one in slow) == pytest.approx(100, abs=5)
+    assert slow.source == "pg_stat_statements; p95 and plans by auto_explain"
+    asked = tuple(one for one in slow.statements if " FROM " in one.text)  # no session's settings
+    assert len(asked) == len(case.statements)
+    assert {(one.calls, one.sampled) for one in asked} == {(25, 25)}
+    assert sum(one.share_percent for one in asked) == pytest.approx(100, abs=5)
+    assert all(one.p95_ms is not None and one.plans == 1 for one in asked)
 
     advice = study.advise_case(case)
     assert advice.selection.cost_after < advice.selection.cost_before / 2
@@ -101,17 +103,22 @@ def test_no_password_is_in_what_a_notebook_could_print(case: Case, postgres: Pos
     assert postgres.address.password not in repr(case)
 
 
-def test_a_server_without_statistics_is_told_and_the_rest_goes_on(
+def test_where_the_server_counts_nothing_the_client_does(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("perflab.studies.advisor.slow.EXTENSION", "no_such_extension")
+    monkeypatch.setitem(auto_explain._SETTINGS, "log_format", "no such format")
 
-    outcome = study.find_slow(case, 1)
+    slow = study.find_slow(case, 1, EVERYTHING)
 
-    assert isinstance(outcome, NotRun)
-    assert "no_such_extension" in outcome.reason
-    assert study.slow_table(outcome) is outcome
-    assert study.slow_plot(outcome) is outcome
+    assert slow.source.startswith("the client's clock, since auto_explain cannot be used here")
+    assert "no_such_extension" in slow.source
+    assert len(slow.statements) == len(case.statements)
+    assert {(one.calls, one.buffers_per_call, one.plans) for one in slow.statements} == {
+        (25, None, 0)
+    }
+    assert len(study.slow_table(slow).shown) == len(case.statements)
+    assert isinstance(study.slow_plot(replace(slow, statements=())), NotRun)
 
 
 def test_statements_of_others_run_as_a_guest_and_change_nothing(datasets: Datasets) -> None:

@@ -94,11 +94,11 @@ def mend(
     sizes: AdvisorSizes,
     seed: int,
     step: Step | None = None,
-    guests: tuple[str, str] | None = None,
+    runners: tuple[str, str] | None = None,
 ) -> tuple[Mended, ...]:
     """Apply ``findings`` to ``after``, a copy of ``before``, and measure the two.
 
-    ``guests`` are the same databases as the role that runs statements of others.
+    ``runners`` are the same databases as the role that the statements run as.
     """
     pages_before = _pages(before, findings)
     plans_before = _plans(before, statements)
@@ -116,7 +116,7 @@ def mend(
     }
     asked = {name for names in readers.values() for name in names}
     comparisons = _measured(
-        guests or (before, after), [t for t in timed if t.name in asked], sizes, seed, step
+        runners or (before, after), [t for t in timed if t.name in asked], sizes, seed, step
     )
     return tuple(
         Mended(

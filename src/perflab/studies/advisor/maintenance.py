@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 
 import psycopg
 
-from perflab.advisor.catalog import read_catalog
+from perflab.advisor.catalog import Catalog, read_catalog
+from perflab.advisor.guest import guest_on
 from perflab.advisor.maintenance.cures import Diagnosis, diagnose
 from perflab.advisor.maintenance.findings import Finding, Limits, ranked
 from perflab.advisor.maintenance.health import read_health
 from perflab.advisor.maintenance.mending import Mended, mend
-from perflab.advisor.maintenance.misestimates import observe
+from perflab.advisor.maintenance.misestimates import Example, observe
 from perflab.advisor.maintenance.rules import inspect
 from perflab.advisor.maintenance.space import wasted_bytes
 from perflab.advisor.timed import timed_statement
@@ -53,23 +55,43 @@ def look_after(
     seed: int,
     step: Step | None = None,
     limits: Limits | None = None,
+    guest_s: float = 0.0,
 ) -> Upkeep:
-    """Look at the database ``before``, one of ``datasets``' own, and mend a copy of it."""
+    """Look at the database ``before``, one of ``datasets``' own, and mend a copy of it.
+
+    With ``guest_s`` the statements run as a guest who may touch rows only, each for so many
+    seconds at most. What fails when it is run is left out.
+    """
     bounds = limits or Limits()
     with psycopg.connect(before, autocommit=True) as conn:
         health = read_health(conn)
         state = inspect(health, bounds, wasted_bytes(conn, health))
         catalog = read_catalog(conn)
-        seen = [one for s in statements for one in observe(conn, s, catalog, bounds)]
-    if not seen and not state:
-        return Upkeep(before, (), (), ())
     after = datasets.copy(before, "advisor_mended")
-    diagnoses = diagnose(after, seen, bounds)
-    findings = ranked((*(d.finding for d in diagnoses if d.finding), *state))
-    timed = [one for s in statements if (one := timed_statement(s))]
-    return Upkeep(
-        before,
-        findings,
-        diagnoses,
-        mend(before, after, findings, statements, timed, sizes, seed, step),
-    )
+    with ExitStack() as stack:
+        runners = (before, after)
+        if guest_s:
+            schemas = sorted({table.schema for table in catalog.tables})
+            first, second = stack.enter_context(guest_on(runners, schemas, guest_s))
+            runners = (first, second)
+        runnable, seen = _observed(runners[0], statements, catalog, bounds)
+        diagnoses = diagnose(after, seen, bounds)
+        findings = ranked((*(d.finding for d in diagnoses if d.finding), *state))
+        timed = [one for s in runnable if (one := timed_statement(s))]
+        mended = mend(before, after, findings, runnable, timed, sizes, seed, step, runners)
+    return Upkeep(before, findings, diagnoses, mended)
+
+
+def _observed(
+    conninfo: str, statements: Sequence[Statement], catalog: Catalog, limits: Limits
+) -> tuple[tuple[Statement, ...], tuple[Example, ...]]:
+    """Statements that run, and where their plans met other rows than they expected."""
+    runnable: list[Statement] = []
+    seen: list[Example] = []
+    with psycopg.connect(conninfo, autocommit=True) as conn:
+        conn.execute("SET jit = off")
+        for statement in statements:
+            with suppress(psycopg.Error):
+                seen += observe(conn, statement, catalog, limits)
+                runnable.append(statement)
+    return tuple(runnable), tuple(seen)

@@ -11,41 +11,42 @@ from perflab.advisor.slow_queries import SlowQuery
 from perflab.report import plots
 from perflab.report.not_run import NotRun, or_not_run
 from perflab.report.tables import Column, Table, build
+from perflab.studies.advisor.slow import Slow
 
 _SHOWN = 10
 _WIDTH = 90
 
 
-@or_not_run
-def slow_table(slow: Sequence[SlowQuery]) -> Table:
+def slow_table(slow: Slow) -> Table:
     """The costliest statements that reach a threshold."""
     return build(
-        _frame(slow[:_SHOWN]),
+        _frame(slow.statements[:_SHOWN]),
         [
             Column("text", "statement"),
             Column("calls", "calls"),
             Column("share_percent", "of all time (%)", 1),
             Column("mean_ms", "mean (ms)", 2),
+            Column("p95_ms", "p95 (ms)", 2),
             Column("rows_per_call", "rows a call", 0),
             Column("buffers_per_call", "pages a call", 0),
             Column("temp_blocks_per_call", "temporary pages", 0),
-            Column("plan_summary", "plan"),
+            Column("plan_summary", "plan of most calls"),
+            Column("plans", "plans"),
             Column("reasons", "slow because"),
         ],
-        title=f"{len(slow)} statements reach a threshold",
-        subtitle="Values and comments are never shown. The generic plan, without values.",
+        title=f"{len(slow.statements)} statements reach a threshold",
+        subtitle=f"Counted by {slow.source}. Values and comments are never shown.",
     )
 
 
-@or_not_run
-def slow_plot(slow: Sequence[SlowQuery]) -> Figure | NotRun:
+def slow_plot(slow: Slow) -> Figure | NotRun:
     """Their shares of the time."""
-    if not slow:
+    if not slow.statements:
         return NotRun("slow statements", "none reaches a threshold")
-    frame = _frame(slow[:_SHOWN])
+    frame = _frame(slow.statements[:_SHOWN])
     # a pair of $1 and $2 would be set as a formula
     frame["label"] = frame["text"].str.slice(0, 50).str.replace("$", r"\$", regex=False) + "…"
-    few = sum(one.share_percent for one in slow[:5])
+    few = sum(one.share_percent for one in slow.statements[:5])
     return plots.bars(
         frame,
         label="label",
@@ -76,8 +77,9 @@ def flips_table(flipped: Sequence[SlowQuery]) -> Table:
 
 def _frame(slow: Sequence[SlowQuery]) -> pd.DataFrame:
     columns = (
-        *("calls", "total_ms", "share_percent", "mean_ms", "rows_per_call", "buffers_per_call"),
-        *("temp_blocks_per_call", "plan", "plan_summary", "plan_before"),
+        *("calls", "total_ms", "share_percent", "mean_ms", "p95_ms", "sampled", "rows_per_call"),
+        *("buffers_per_call", "temp_blocks_per_call"),
+        *("plan", "plan_summary", "plans", "plan_before"),
     )
     return pd.DataFrame(
         [
