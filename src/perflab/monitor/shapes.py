@@ -83,7 +83,8 @@ _SHAPES: Final[dict[str, Shape]] = {
         **gauges("breaker_open", "remembered", "local_keys"),
     },
     "perflab.realtime.hub.stats.HubStats": counters(
-        "opened", "refused_full", "refused_token", "requests", "malformed", "rate_limited",
+        "opened", "refused_full", "refused_handshake", "refused_token", "requests", "malformed",
+        "rate_limited",
         "forbidden", "heard", "deliveries", "frames", "flushes", "dropped", "slow", "dead",
         "hostile", "recovered", "not_recovered", "gaps", "losses",
     ) | gauges("connections", "channels", "subscriptions", "queued"),
