@@ -146,14 +146,24 @@ def bars(frame: pd.DataFrame, *, label: str, value: str, title: str, x_label: st
     return finish(axes, title=title, x=x_label, y="")
 
 
-def stacked(frame: pd.DataFrame, *, label: str, title: str, x_label: str) -> Figure:
-    """Horizontal stacked bars of counts; every column but ``label`` is a verdict."""
+def stacked(
+    frame: pd.DataFrame,
+    *,
+    label: str,
+    title: str,
+    x_label: str,
+    colours: Mapping[str, str] = VERDICT,
+) -> Figure:
+    """Horizontal stacked bars; every column but ``label`` is a part, a verdict's count if need be.
+
+    A part that has no colour is grey.
+    """
     _figure, axes = new_figure(height=1.2 + 0.4 * len(frame))
     y = np.arange(len(frame))[::-1]
     start = np.zeros(len(frame))
     for verdict in frame.columns.drop(label):
         counts = frame[verdict].to_numpy(float)
-        colour = VERDICT.get(str(verdict), "#dddddd")
+        colour = colours.get(str(verdict), "#dddddd")
         axes.barh(y, counts, left=start, color=colour, label=str(verdict))
         start += counts
     axes.set_yticks(y, list(frame[label]))

@@ -18,7 +18,7 @@ from perflab.measure.results import Origin
 from perflab.measure.statistics import Interval, NotEstimable
 from perflab.report.not_run import NotRun
 from perflab.studies.api.ceiling import Reading
-from perflab.studies.capacity.attribution import Attribution, read_counts
+from perflab.studies.capacity.attribution import Attribution, held_up_by, parts_of, read_counts
 from perflab.studies.capacity.crowds import Crowd, Crowds, crowds_frame
 from perflab.studies.capacity.held_back import (
     BY_LAW,
@@ -38,7 +38,9 @@ from perflab.studies.capacity.held_back import (
 from perflab.studies.capacity.ladder import Ladder, Rung, fit_rungs
 from perflab.studies.capacity.model import calibrate, most_users, p95_ms
 from perflab.studies.capacity.steps import OpenStep, core_rps, limit_of
+from perflab.studies.capacity.stores import UNKNOWN, StoreTimes
 from perflab.studies.capacity.verdicts import judge, rows_frame
+from perflab.studies.capacity.views.attribution import attribution_plot, attribution_table
 from perflab.studies.capacity.views.loads import (
     crowds_table,
     held_back_table,
@@ -149,6 +151,11 @@ def test_counters_are_read_off_the_metrics_and_policies_are_added_up() -> None:
             "perflab_pool_queued_total 3.0",
             "# TYPE perflab_pool_wait_seconds counter",
             "perflab_pool_wait_seconds_total 0.6",
+            "# TYPE perflab_loop_lag_seconds histogram",
+            'perflab_loop_lag_seconds_bucket{le="0.001"} 1.0',
+            'perflab_loop_lag_seconds_bucket{le="+Inf"} 4.0',
+            "perflab_loop_lag_seconds_count 4.0",
+            "perflab_loop_lag_seconds_sum 0.02",
             "# EOF",
         ]
     )
@@ -158,6 +165,20 @@ def test_counters_are_read_off_the_metrics_and_policies_are_added_up() -> None:
     assert found.hit_ratio == pytest.approx(8 / 12)
     assert found.waited == pytest.approx(0.3)
     assert found.pooled(4).wait_ms == pytest.approx(200)
+    assert found.lag_ms == pytest.approx(5)
+    assert np.isnan(replace(found, counts=FOUND.counts).lag_ms), "nobody looked"
+
+
+def test_what_stores_and_pool_took_is_told_for_one_answer() -> None:
+    times = StoreTimes(0.5, 300, 0.02) - StoreTimes(0.3, 100, 0.01)
+    found = replace(FOUND, stores=times, answers=100)
+    assert found.postgres_ms == pytest.approx(2.0)
+    assert found.redis_ms == pytest.approx(0.1)
+    assert found.pool_ms == pytest.approx(1.0)
+    assert np.isnan(replace(found, stores=UNKNOWN).postgres_ms)
+    both = parts_of([found, replace(found, stores=UNKNOWN)])
+    assert both["postgres_ms"] == pytest.approx(2.0), "of those that tell"
+    assert np.isnan(parts_of([replace(found, stores=UNKNOWN)])["redis_ms"])
 
 
 @pytest.mark.parametrize(
@@ -174,6 +195,26 @@ def test_counters_are_read_off_the_metrics_and_policies_are_added_up() -> None:
 def test_what_holds_a_load_up_is_named(shares: Shares, queued: float, void: str, said: str) -> None:
     counts = replace(FOUND.counts, queued=queued)
     assert Attribution(shares, 0.3, counts, void).bottleneck == said
+
+
+def test_an_event_loop_that_is_late_on_a_core_with_room_is_named() -> None:
+    counts = replace(FOUND.counts, queued=0, ticks=10, late_s=0.12)
+    idle = Attribution(Shares(0.4, 0.1, 0.1), 0.3, counts, "")
+    assert idle.bottleneck == "the server's event loop, 12 ms late"
+    assert replace(idle, counts=replace(counts, late_s=0.09)).bottleneck == "nothing yet"
+    full = replace(idle, shares=Shares(0.8, 0.1, 0.1))
+    assert "event loop" not in full.bottleneck, "of a full core it is the consequence"
+    assert held_up_by([idle, full, idle]) == idle.bottleneck
+
+
+def test_table_and_plot_of_where_the_time_went_show_every_load_of_both_kinds() -> None:
+    steps = [step(100, 20), step(200, 160)]
+    table = attribution_table(ladder(), steps)
+    assert list(table.raw["load"])[:2] == ["1 user", "2 users"]
+    assert list(table.raw["load"])[-1] == "200 arrivals/s"
+    (axes,) = attribution_plot(ladder(), steps).axes
+    assert axes.get_title(loc="left").startswith("The core works for the server: 67%")
+    assert len(axes.patches) == 4 * len(table.raw)
 
 
 # --- open loads ---

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import msgspec
+import numpy as np
 import psycopg
 import pytest
+import redis
 from capacity_study import some_sizes
 
 from perflab.capacity.queues import People
@@ -15,12 +18,14 @@ from perflab.schema.indexes import CATALOGUE
 from perflab.services import Services
 from perflab.studies.api.parts import FULL, NO_CACHE
 from perflab.studies.capacity import crowds
+from perflab.studies.capacity import stores as stores_module
 from perflab.studies.capacity.crowds import gather
 from perflab.studies.capacity.held_back import HeldBack
 from perflab.studies.capacity.ladder import put_closed
 from perflab.studies.capacity.opened import NEITHER, Stack, open_stack, turn_takers
 from perflab.studies.capacity.rounds import climb
 from perflab.studies.capacity.steps import climb_open
+from perflab.studies.capacity.stores import Stores
 from small_lab import SmallLab
 
 SIZES = some_sizes(identities=30, loads=[1, 4], load_s=0.15, step_s=0.15, people=[20])
@@ -77,7 +82,43 @@ def test_closed_and_open_loads_are_put_on_and_attributed(stack: Stack) -> None:
     assert steps[0].rate_rps == 50.0
     assert steps[0].load.reading.samples.window_s > 0.3, "four times the promise, less a last gap"
     assert [step.rate_rps for step in steps] == sorted(step.rate_rps for step in steps)
-    assert all(step.found.counts.lookups > 0 for step in steps)
+    for found in [step.found for step in steps] + [rung.found for rung in ladder.rungs]:
+        assert found.counts.lookups > 0
+        assert found.stores.statements > 0
+        assert 0 < found.stores.postgres_s < 5
+        assert 0 < found.redis_ms < 5
+    assert sum(rung.found.counts.ticks for rung in ladder.rungs) > 0
+
+
+def test_stores_count_one_databases_statements_and_no_command_twice(
+    stack: Stack, services: Services
+) -> None:
+    stores, elsewhere = stack.full.stores, stack.arms[NEITHER].stores
+    before, other = stores.read(), elsewhere.read()
+    with psycopg.connect(stack.site.conninfo) as conn:
+        conn.execute("SELECT pg_sleep(0.05)")
+    client = redis.Redis.from_url(services.redis.url())
+    script = "for i = 1, 30000 do redis.call('SET', KEYS[1], i) end"
+    began = time.perf_counter()
+    client.eval(script, 1, "perflab-test-commands")
+    took_s = time.perf_counter() - began
+    client.delete("perflab-test-commands")
+    client.close()
+    grown = stores.read() - before
+    assert 0.05 <= grown.postgres_s < 0.5
+    assert (elsewhere.read() - other).postgres_s < 0.05
+    assert 0.3 * took_s < grown.redis_s <= took_s
+
+
+def test_a_server_without_statistics_of_statements_is_left_out_and_no_error(
+    stack: Stack, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stores_module, "_EXTENSION", "CREATE EXTENSION no_such_extension")
+    asked = Stores(stack.site.conninfo, services.redis.url())
+    times = asked.read()
+    asked.close()
+    assert np.isnan(times.postgres_s)
+    assert times.redis_s > 0
 
 
 def test_users_beyond_the_limit_of_open_files_are_left_out(

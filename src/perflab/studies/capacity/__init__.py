@@ -10,6 +10,7 @@ from perflab.studies.capacity.opened import open_stack
 from perflab.studies.capacity.rounds import climb
 from perflab.studies.capacity.steps import climb_open, core_rps
 from perflab.studies.capacity.verdicts import NOTEBOOK, judge
+from perflab.studies.capacity.views.attribution import attribution_plot, attribution_table
 from perflab.studies.capacity.views.loads import (
     crowds_table,
     held_back_table,
@@ -32,6 +33,8 @@ __all__ = [
     "NOTEBOOK",
     "advice_table",
     "advise",
+    "attribution_plot",
+    "attribution_table",
     "basis_of",
     "calibrate",
     "claimed_table",

@@ -1,10 +1,10 @@
-"""Where the time of a load went: CPU by process, the cache, the pool, the generator."""
+"""Where the time of a load went: CPU by process, event loop, pool, cache, stores, generator."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import numpy as np
 from prometheus_client.parser import text_string_to_metric_families
@@ -14,11 +14,14 @@ from perflab.load import Request
 from perflab.studies.api.caller import Caller
 from perflab.studies.api.ceiling import POSTGRES, REDIS, SERVER, Reading, Served
 from perflab.studies.api.site import StudyError
+from perflab.studies.capacity.stores import UNKNOWN, Stores, StoreTimes
 
 FULL_CORE: Final = 0.90
 """A core that is used so far is what holds the load up,"""
 MANY_WAIT: Final = 0.05
 """and a pool in which so many checkouts wait; both may be true."""
+LATE_MS: Final = 10.0
+"""An event loop that is so late on a core with room is kept by somebody."""
 _METRICS: Final = Request("GET", "/metrics")
 
 T = TypeVar("T")
@@ -38,6 +41,10 @@ class Counts:
     """those that had to be waited for,"""
     wait_s: float
     """and how long."""
+    ticks: float = 0.0
+    """Callbacks that the event loop was watched by,"""
+    late_s: float = 0.0
+    """and how late they were in all."""
 
     def __sub__(self, other: Counts) -> Counts:
         return Counts(
@@ -46,6 +53,8 @@ class Counts:
             self.checkouts - other.checkouts,
             self.queued - other.queued,
             self.wait_s - other.wait_s,
+            self.ticks - other.ticks,
+            self.late_s - other.late_s,
         )
 
 
@@ -59,6 +68,30 @@ class Attribution:
     """The busy share of the generator, of its own core."""
     counts: Counts
     void: str
+    stores: StoreTimes = UNKNOWN
+    """While the load went on."""
+    answers: int = 0
+
+    @property
+    def lag_ms(self) -> float:
+        """How late the server's event loop was on average; NaN where nobody looked."""
+        counts = self.counts
+        return 1e3 * counts.late_s / counts.ticks if counts.ticks else float("nan")
+
+    @property
+    def postgres_ms(self) -> float:
+        """In statements, of one answer; NaN where PostgreSQL does not tell."""
+        return 1e3 * self.stores.postgres_s / max(1, self.answers)
+
+    @property
+    def redis_ms(self) -> float:
+        """In commands, of one answer; NaN where Redis does not tell."""
+        return 1e3 * self.stores.redis_s / max(1, self.answers)
+
+    @property
+    def pool_ms(self) -> float:
+        """Waited for a connection, of one answer."""
+        return 1e3 * self.counts.wait_s / max(1, self.answers)
 
     @property
     def hit_ratio(self) -> float:
@@ -89,25 +122,74 @@ class Attribution:
             parts["Redis"] = shares.redis
             most = max(parts, key=lambda name: parts[name])
             found.append(f"the core, mostly {most} ({shares.of_work(parts[most]):.0%})")
+        elif self.lag_ms >= LATE_MS:
+            found.append(f"the server's event loop, {self.lag_ms:.0f} ms late")
         if self.waited >= MANY_WAIT:
             found.append("the pool")
         return " and ".join(found) or "nothing yet"
 
 
+def held_up_by(found: Sequence[Attribution]) -> str:
+    """What most of several loads were held up by."""
+    told = [one.bottleneck for one in found]
+    return max(told, key=told.count, default="")
+
+
+class Loaded(Protocol):
+    """What a load is put on: an ``Arm`` is one."""
+
+    @property
+    def served(self) -> Served:
+        """The server."""
+
+    @property
+    def stores(self) -> Stores:
+        """What it keeps its data in."""
+
+
 def attributed(
-    served: Served, load: Callable[[], T], reading: Callable[[T], Reading]
+    arm: Loaded, load: Callable[[], T], reading: Callable[[T], Reading]
 ) -> tuple[T, Attribution]:
     """Put a load on and say where its time went."""
-    before = counts_of(served)
+    counts_before, stores_before = counts_of(arm.served), arm.stores.read()
     outcome = load()
-    counts = counts_of(served) - before
+    stores = arm.stores.read() - stores_before
+    counts = counts_of(arm.served) - counts_before
     read = reading(outcome)
     samples = read.samples
     # the processes work until the last answer, also those to requests of the window's end
     span_s = max(samples.window_s, float(np.nanmax(samples.ended_s)) if len(samples) else 0.0)
     cpu = {who: seconds / span_s for who, seconds in read.cpu_s.items()}
-    shares = Shares(cpu[SERVER], cpu[POSTGRES], cpu[REDIS])
-    return outcome, Attribution(shares, samples.busy_share, counts, read.void)
+    return outcome, Attribution(
+        shares=Shares(cpu[SERVER], cpu[POSTGRES], cpu[REDIS]),
+        generator=samples.busy_share,
+        counts=counts,
+        void=read.void,
+        stores=stores,
+        answers=int(np.count_nonzero(samples.answered)),
+    )
+
+
+def parts_of(found: Sequence[Attribution]) -> dict[str, float]:
+    """Where the time went, on average over several loads: the columns that every table shows."""
+
+    def mean(each: Callable[[Attribution], float]) -> float:
+        values = np.array([each(one) for one in found])
+        told = values[np.isfinite(values)]
+        return float(told.mean()) if len(told) else float("nan")
+
+    return {
+        "server": mean(lambda one: one.shares.server),
+        "postgres": mean(lambda one: one.shares.postgres),
+        "redis": mean(lambda one: one.shares.redis),
+        "generator": mean(lambda one: one.generator),
+        "lag_ms": mean(lambda one: one.lag_ms),
+        "postgres_ms": mean(lambda one: one.postgres_ms),
+        "redis_ms": mean(lambda one: one.redis_ms),
+        "pool_ms": mean(lambda one: one.pool_ms),
+        "hit_ratio": mean(lambda one: one.hit_ratio),
+        "waited": mean(lambda one: one.waited),
+    }
 
 
 def counts_of(served: Served) -> Counts:
@@ -137,6 +219,8 @@ def read_counts(text: str) -> Counts:
         checkouts=of("pool_requests"),
         queued=of("pool_queued"),
         wait_s=of("pool_wait_seconds"),
+        ticks=sums.get(("perflab_loop_lag_seconds_count", ""), 0.0),
+        late_s=sums.get(("perflab_loop_lag_seconds_sum", ""), 0.0),
     )
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from perflab.capacity.scalability import RESAMPLES, NotFitted, Scalability, fit
 from perflab.studies.api.ceiling import Reading
 from perflab.studies.api.loads import answered
-from perflab.studies.capacity.attribution import Attribution, attributed
+from perflab.studies.capacity.attribution import Attribution, attributed, held_up_by, parts_of
 from perflab.studies.capacity.opened import Arm
 
 Floats = NDArray[np.float64]
@@ -134,7 +134,7 @@ def put_closed(
     """A fixed number of users who send the arm's next requests."""
     requests = arm.traffic.take(max(_FEWEST, int(_PREPARED_RPS * seconds)))
     reading, found = attributed(
-        arm.served,
+        arm,
         lambda: arm.served.closed(
             requests, seconds, users=users, think_s=think_s, own_process=own_process
         ),
@@ -167,7 +167,6 @@ def ladder_frame(ladder: Ladder) -> pd.DataFrame:
     rows = []
     for users in ladder.users:
         rungs = ladder.at(users)
-        shares = [rung.found.shares for rung in rungs]
         rows.append(
             {
                 "users": users,
@@ -177,12 +176,8 @@ def ladder_frame(ladder: Ladder) -> pd.DataFrame:
                 "median_ms": float(np.median([rung.quantile_ms(0.5) for rung in rungs])),
                 "p95_ms": float(np.median([rung.quantile_ms(0.95) for rung in rungs])),
                 "others": sum(rung.others for rung in rungs),
-                "server": float(np.mean([one.server for one in shares])),
-                "postgres": float(np.mean([one.postgres for one in shares])),
-                "redis": float(np.mean([one.redis for one in shares])),
-                "generator": float(np.mean([rung.found.generator for rung in rungs])),
-                "hit_ratio": float(np.mean([rung.found.hit_ratio for rung in rungs])),
-                "waited": float(np.mean([rung.found.waited for rung in rungs])),
+                **parts_of([rung.found for rung in rungs]),
+                "bottleneck": held_up_by([rung.found for rung in rungs]),
                 "void": next((rung.reading.void for rung in rungs if rung.reading.void), ""),
             }
         )

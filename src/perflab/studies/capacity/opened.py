@@ -23,6 +23,7 @@ from perflab.studies.api.served import Orders
 from perflab.studies.api.site import Person, Site, StudyError, make_site
 from perflab.studies.api.throughput import warm
 from perflab.studies.api.traffic import PAGE, Traffic, categories, signed
+from perflab.studies.capacity.stores import Stores
 
 NEITHER: Final = "no indexes, no cache"
 MIX: Final = "tasks"
@@ -37,6 +38,7 @@ class Arm:
 
     served: Served
     traffic: Traffic
+    stores: Stores
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,10 @@ def open_stack(lab: Door, sizes: CapacitySizes, step: Step | None = None) -> Sta
     for name, server in served.items():
         processes = {SERVER: listening(server.port), **stores}
         put_on = Served(server.port, processes, site.cores.generator)
-        arms[name] = Arm(put_on, _mix(bare if name == NEITHER else site))
+        of = bare if name == NEITHER else site
+        asked = Stores(of.conninfo, site.services.redis.url())
+        lab.at_close(asked.close)
+        arms[name] = Arm(put_on, _mix(of), asked)
     gb, users = _stored(site.conninfo)
     return Stack(site, arms, len(site.people), gb, users)
 

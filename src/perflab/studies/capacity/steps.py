@@ -14,7 +14,7 @@ from perflab.measure.statistics import Interval, NotEstimable
 from perflab.progress import Step as Progress
 from perflab.studies.api.loads import Load, put_load
 from perflab.studies.api.search import Bracket, bracket
-from perflab.studies.capacity.attribution import Attribution, attributed
+from perflab.studies.capacity.attribution import Attribution, attributed, parts_of
 from perflab.studies.capacity.opened import Arm
 
 SHARES: Final = (0.5, 0.7, 0.85, 1.0, 1.15, 1.3, 1.5)
@@ -95,10 +95,10 @@ def climb_open(
         if progress:
             progress(f"{rate:,.0f}/s", number, len(SHARES))
         put = partial(put_load, arm.served, arm.traffic, rate, seconds, seeds[number])
-        load, found = attributed(arm.served, put, lambda outcome: outcome.reading)
+        load, found = attributed(arm, put, lambda outcome: outcome.reading)
         step = OpenStep(load, found, promised_ms)
         if step.void:  # once more, in case the machine was elsewhere for a moment
-            load, found = attributed(arm.served, put, lambda outcome: outcome.reading)
+            load, found = attributed(arm, put, lambda outcome: outcome.reading)
             step = OpenStep(load, found, promised_ms)
         steps.append(step)
         if load.outran or not (step.holds or step.void):
@@ -134,12 +134,7 @@ def steps_frame(steps: Sequence[OpenStep]) -> pd.DataFrame:
                 "promised_ms": step.promised_ms,
                 "refused": step.load.refused,
                 "finding": step.finding,
-                "server": step.found.shares.server,
-                "postgres": step.found.shares.postgres,
-                "redis": step.found.shares.redis,
-                "generator": step.found.generator,
-                "hit_ratio": step.found.hit_ratio,
-                "waited": step.found.waited,
+                **parts_of([step.found]),
                 "bottleneck": replace(step.found, void=step.void).bottleneck,
             }
             for step in steps

@@ -21,20 +21,12 @@ from perflab.studies.capacity.model import Model
 from perflab.studies.capacity.steps import OpenStep, core_rps, steps_frame
 
 _POINTS = 60
-_SHARES = (
-    Column("server", "server", 2),
-    Column("postgres", "PostgreSQL", 2),
-    Column("redis", "Redis", 2),
-    Column("generator", "generator", 2),
-    Column("hit_percent", "cache hits (%)", 1),
-    Column("waited_percent", "waited for a connection (%)", 1),
-)
 
 
 def ladder_table(ladder: Ladder) -> Table:
     """Every concurrency."""
     return build(
-        _in_percent(ladder_frame(ladder)),
+        ladder_frame(ladder),
         [
             Column("users", "users"),
             Column("rps", "answers/s", 0),
@@ -43,12 +35,10 @@ def ladder_table(ladder: Ladder) -> Table:
             Column("median_ms", "median (ms)", 2),
             Column("p95_ms", "p95 (ms)", 2),
             Column("others", "without a good answer"),
-            *_SHARES,
             Column("void", "void because"),
         ],
         title="Closed loads: users who send the next request at once",
-        subtitle="Medians over the repetitions. Shares of one core, which the server, PostgreSQL"
-        " and Redis have together; the generator has another.",
+        subtitle="Medians over the rounds, the first quarter of each load left out.",
     )
 
 
@@ -114,19 +104,18 @@ def ladder_plot(ladder: Ladder) -> Figure | NotRun:
 def steps_table(steps: Sequence[OpenStep]) -> Table:
     """Every open step."""
     return build(
-        _in_percent(steps_frame(steps)),
+        steps_frame(steps),
         [
             Column("rate_rps", "arrivals/s", 0),
             Column("median_ms", "median (ms)", 2),
             Column("p95_ms", "p95 (ms)", 2),
             Column("refused", "without a good answer"),
             Column("finding", "finding"),
-            *_SHARES,
             Column("bottleneck", "held up by"),
         ],
         title=f"Open loads: {_held(steps)}",
         subtitle="Poisson arrivals; latency from the schedule. Unstable steps are shown and never"
-        " used. Shares of one core, as above.",
+        " used.",
     )
 
 
@@ -183,10 +172,6 @@ def _held(steps: Sequence[OpenStep]) -> str:
     if core.hi > core.lo:
         return f"p95 kept at {core.lo:,.0f}/s and not at {core.hi:,.0f}/s"
     return f"p95 kept up to the last usable step, {core.lo:,.0f}/s"
-
-
-def _in_percent(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.assign(hit_percent=100 * frame["hit_ratio"], waited_percent=100 * frame["waited"])
 
 
 def _text(estimate: Interval | NotEstimable) -> str:
