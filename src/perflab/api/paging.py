@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from functools import lru_cache
 from typing import Annotated, Final, NamedTuple
 
@@ -25,6 +26,10 @@ class PageQuery(
         """Everything but the cursor and how long a page is, as text."""
         return _filters(self)
 
+    def digest(self) -> str:
+        """A hash of all of it, short and printable whatever the client wrote."""
+        return _digest(self)
+
 
 class Place(NamedTuple):
     """Where a row stands in a list."""
@@ -39,3 +44,8 @@ class Place(NamedTuple):
 def _filters(query: PageQuery) -> str:
     told = msgspec.structs.replace(query, cursor=UNSET, limit=25)
     return msgspec.json.encode(told).decode()
+
+
+@lru_cache(1024)
+def _digest(query: PageQuery) -> str:
+    return hashlib.sha256(f"{query.filters()} {query.limit} {query.cursor}".encode()).hexdigest()

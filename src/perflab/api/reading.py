@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, TypeVar
 
@@ -73,10 +72,9 @@ class Reads:
             place: where a row stands.
             page: makes the body of the rows and the cursor of what follows; None at the end.
         """
-        listing = f"{name}:{query.filters()}"
         after = None
         if query.cursor is not UNSET:
-            after = Place(*self._parts.cursors.read(listing, query.cursor))
+            after = Place(*self._parts.cursors.read(_listing(name, query), query.cursor))
 
         async def load() -> Any:
             found = await self._parts.pool.read(lambda conn: fetch(conn, after))
@@ -84,12 +82,10 @@ class Reads:
                 return ABSENT
             rows, following = found[: query.limit], None
             if len(found) > query.limit:
-                following = self._parts.cursors.write(listing, *place(rows[-1]))
+                following = self._parts.cursors.write(_listing(name, query), *place(rows[-1]))
             return encode(page(rows, following))
 
-        asked = f"{listing} {query.limit} {query.cursor}"
-        key = f"{name}:{hashlib.sha256(asked.encode()).hexdigest()}"
-        return await self._stored(key, load, OWN_ROWS, [name])
+        return await self._stored(f"{name}:{query.digest()}", load, OWN_ROWS, [name])
 
     async def _stored(
         self,
@@ -102,3 +98,8 @@ class Reads:
         if not isinstance(body, bytes):
             raise no_such_thing()
         return json_response(body)
+
+
+def _listing(name: str, query: PageQuery) -> str:
+    """What a cursor is good for."""
+    return f"{name}:{query.filters()}"

@@ -72,13 +72,19 @@ def fields(decision: Decision, *, legacy: bool = False, wall: float | None = Non
             smallest share left, reset as seconds since 1970. No standard defines them.
         wall: seconds since 1970, for the legacy reset; None for now.
     """
-    shown = [quota for quota in decision.quotas if not quota.policy.shadow]
+    policies, limits, known = [], [], []
+    for quota in decision.quotas:
+        if quota.policy.shadow:
+            continue
+        policies.append(_policy(quota.policy))
+        if quota.remaining is not None:
+            limits.append(_limit(quota))
+            known.append(quota)
     found: Fields = []
-    if shown:
-        found.append(("ratelimit-policy", _policies(tuple(quota.policy for quota in shown))))
-    known = [quota for quota in shown if quota.remaining is not None]
-    if known:
-        found.append(("ratelimit", ", ".join(map(_limit, known))))
+    if policies:
+        found.append(("ratelimit-policy", ", ".join(policies)))
+    if limits:
+        found.append(("ratelimit", ", ".join(limits)))
     if not decision.allowed:
         found.append(("retry-after", str(max(1, math.ceil(decision.retry_after_s)))))
     if legacy and known:
@@ -93,14 +99,12 @@ def fields(decision: Decision, *, legacy: bool = False, wall: float | None = Non
 
 
 @lru_cache(256)
-def _policies(policies: tuple[Policy, ...]) -> str:
-    listed: list[Any] = []
-    for policy in policies:
-        parameters: dict[str, Any] = {"q": policy.limit}
-        if policy.period_s == int(policy.period_s):
-            parameters["w"] = int(policy.period_s)
-        listed.append((policy.name, parameters))
-    return http_sf.ser(listed)
+def _policy(policy: Policy) -> str:
+    """A member of ``ratelimit-policy``; members are joined with commas (RFC 9651 §4.1.1)."""
+    parameters: dict[str, Any] = {"q": policy.limit}
+    if policy.period_s == int(policy.period_s):
+        parameters["w"] = int(policy.period_s)
+    return http_sf.ser([(policy.name, parameters)])
 
 
 def _limit(quota: Quota) -> str:
