@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,11 @@ import pytest
 
 from load.server import Asked, Server, serving
 from perflab.cli import main
+from perflab.monitor.alerts import Target
+from perflab.monitor.alerts.scraping import scrape
+from perflab.services.ports import free_ports
 
+REQUESTS = "perflab_load_requests_total"
 SCENARIO = """
 title = "ask & answer"
 users = 4
@@ -66,6 +71,26 @@ def command(
         return int(left.value.code or 0), " ".join(capsys.readouterr().out.split())
 
     return run
+
+
+def test_the_load_tells_its_figures_while_it_runs(command: Callable[..., tuple[int, str]]) -> None:
+    port = next(free_ports())
+    seen: list[float] = []
+
+    def scrape_until_it_ends() -> None:
+        while True:
+            found = scrape(Target("load", f"http://127.0.0.1:{port}/metrics"), 5.0)
+            if found is None and seen:
+                return
+            seen.extend(one.value for one in found or () if one.metric == REQUESTS)
+
+    with ThreadPoolExecutor(1) as thread:
+        watching = thread.submit(scrape_until_it_ends)
+        _, said = command("--metrics-port", str(port))
+        watching.result(30)
+    assert f"metrics: http://127.0.0.1:{port}/metrics" in said
+    assert seen == sorted(seen)
+    assert len(set(seen)) > 2, "they grew meanwhile"
 
 
 @pytest.mark.parametrize(

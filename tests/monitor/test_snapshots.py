@@ -140,7 +140,7 @@ def test_help_is_the_fields_documentation() -> None:
     text = registry.render()[0].decode()
     lookups = "# HELP perflab_cache_memory_misses_total Lookups without an answer, the expired ones"
     assert lookups in text
-    assert "# HELP perflab_cache_memory_hits_total hits of MemoryStats.\n" in text
+    assert "# HELP perflab_cache_memory_hits_total Hits.\n" in text
     assert "# TYPE perflab_cache_memory_hits_total counter\n" in text
     assert "# TYPE perflab_cache_memory_entries gauge\n" in text
 

@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from perflab import __version__
 from perflab.cli.advise import advise
+from perflab.cli.alerts import alerts
 from perflab.cli.compare import compare
 from perflab.cli.console import console, widen_logs
 from perflab.cli.doctor import doctor
@@ -31,6 +32,7 @@ app.command()(report)
 app.command()(compare)
 app.command()(load)
 app.command()(advise)
+app.command()(alerts)
 app.command()(serve)
 app.command()(doctor)
 

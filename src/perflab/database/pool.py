@@ -50,9 +50,9 @@ class PoolStats(msgspec.Struct, frozen=True):
     queued: int
     """Requests that had to wait."""
     wait_ms: int
-    """Milliseconds that requests have waited in all."""
+    """Time that requests have waited in all."""
     usage_ms: int
-    """Milliseconds that connections were out with a caller, in all."""
+    """Time that connections were out with a caller, in all."""
     lost: int
     """Connections found broken and replaced."""
     retries: int

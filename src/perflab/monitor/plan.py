@@ -137,11 +137,11 @@ class _Planner:
                 case Counter() | Gauge():
                     if not _is_number(kind):
                         raise MonitorError(f"{where} is no number and cannot be a metric")
-                    text = docs.get(name, f"{name} of {struct.__name__}.")
+                    text = docs.get(name, _plain(name))
                     parts.append((name, self.number(declaration, prefix, name, names, text)))
                 case Distribution():
                     _check_buckets(kind, where)
-                    text = docs.get(name, f"{name} of {struct.__name__}.")
+                    text = docs.get(name, _plain(name))
                     parts.append((name, self.buckets(declaration, prefix, name, names, text)))
                 case Part():
                     inner = _struct(kind, where)
@@ -183,11 +183,11 @@ class _Planner:
         if isinstance(declaration.of, Counter | Gauge):
             if not _is_number(item):
                 raise MonitorError(f"{where} holds no numbers and cannot be a metric")
-            text = docs.get(name, f"{where}.")
+            text = docs.get(name, _plain(name))
             return self.number(declaration.of, prefix, name, names, text)
         if isinstance(declaration.of, Distribution):
             _check_buckets(item, where)
-            text = docs.get(name, f"{where}.")
+            text = docs.get(name, _plain(name))
             return self.buckets(declaration.of, prefix, name, names, text)
         under = _joined(prefix, declaration.prefix)
         return self.struct(_struct(item, where), declaration.of, under, names)
@@ -343,6 +343,11 @@ def _bare(kind: Any) -> Any:
 def _check_buckets(kind: Any, where: str) -> None:
     if _bare(kind) is not Buckets:
         raise MonitorError(f"{where} is no histogram's Buckets, as its declaration says")
+
+
+def _plain(name: str) -> str:
+    """What a field without documentation is called."""
+    return f"{name.replace('_', ' ').capitalize()}."
 
 
 def _bound(value: float) -> str:

@@ -65,7 +65,7 @@ def scrape(target: Target, within_s: float) -> list[Sample] | None:
             body += chunk
             if len(body) > _MOST_BYTES or time.monotonic() > ends_at:
                 return None
-        return read_samples(body.decode())
+        return None if response.length else read_samples(body.decode())
     except (OSError, http.client.HTTPException, ValueError):
         return None
     finally:

@@ -12,6 +12,7 @@ from typing import Final
 from perflab.monitor.alerts.engine import AlertEngine, Transition
 from perflab.monitor.alerts.scraping import Target, scrape
 from perflab.monitor.alerts.series import Sample
+from perflab.monitor.errors import MonitorError
 
 EVERY_S: Final = 0.5
 _LOG: Final = logging.getLogger("perflab.alerts")
@@ -51,6 +52,11 @@ class Watch:
         self._engine = engine
         self._targets = tuple(targets)
         self._instances = [target.instance for target in self._targets]  # refuses a bad URL now
+        seen = set()
+        for target, instance in zip(self._targets, self._instances, strict=True):
+            if (target.job, instance) in seen:
+                raise MonitorError(f"{target.job} {instance} is to be watched twice")
+            seen.add((target.job, instance))
         self._every_s = every_s
         self._tell = tuple(tell)
         self._look = look
