@@ -175,6 +175,10 @@ class RealtimeSizes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Seconds of the plan's load."""
     idle_s: float
     """Seconds for which idle connections are looked at."""
+    knee: list[float]
+    """Multiples of that rate, rising, to be tried until one is not held."""
+    knee_s: float
+    """Seconds of each."""
     side_s: float
     """Seconds of a load beside it: a hot channel, a flood, slow consumers."""
     loss_s: float
@@ -238,7 +242,11 @@ def load_profiles(path: Path | None = None) -> dict[str, Profile]:
 def _check_realtime(path: Path, name: str, sizes: RealtimeSizes) -> None:
     """A ConfigError for a size that nothing can be measured at."""
     for field in msgspec.structs.fields(RealtimeSizes):
-        if not getattr(sizes, field.name) > 0:
+        value = getattr(sizes, field.name)
+        if isinstance(value, list):
+            if not value or min(value) <= 1 or sorted(set(value)) != value:
+                raise error_at(path, [name, "realtime", field.name], "must rise, from above 1")
+        elif not value > 0:
             raise error_at(path, [name, "realtime", field.name], "must be above 0")
     for key in ("clients", "small_clients"):
         if getattr(sizes, key) < sizes.subscribers:

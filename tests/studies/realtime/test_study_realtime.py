@@ -28,6 +28,7 @@ from perflab.studies.realtime.delivery import (
     rooms,
 )
 from perflab.studies.realtime.hot import batching_frame
+from perflab.studies.realtime.knee import Knee, knee_frame, measure_knee
 from perflab.studies.realtime.losses import Loss, cut_all, kill_one, measure_loss
 from perflab.studies.realtime.publishing import Published, compare, message
 from perflab.studies.realtime.stage import Stage, spent, stage
@@ -74,6 +75,37 @@ def test_what_is_missing_or_came_twice_is_counted_client_by_client() -> None:
     assert list(arrived.lane("critical")["ms"]) == pytest.approx([4.0])
 
 
+def step(rate: int, p99_ms: float, *, missing: int = 0, late_s: float = 0.0) -> Delivery:
+    """A load of one second, all of whose deliveries took the same time."""
+    rows = [(number, "a", "normal", number / rate, False) for number in range(rate)]
+    sent = published(*rows)
+    sent.messages["late_s"] = late_s
+    came = deliveries(*((0, n, n / rate + p99_ms / 1e3) for n in range(rate - missing)))
+    hubs = pd.DataFrame({"frames": [1], "deliveries": [1], "busy_percent": [50.0]})
+    return Delivery(f"×{rate}", 0.05, sent, compare(sent, came, lambda _: 1), hubs)
+
+
+@pytest.mark.parametrize(
+    ("last", "reason"),
+    [
+        (step(300, 101.0), "p99 101 ms"),
+        (step(300, 50.0, missing=2), "2 deliveries did not come"),
+        (step(300, 50.0, late_s=0.02), "the publisher was 20 ms late (p99)"),
+    ],
+)
+def test_the_highest_rate_is_the_last_before_one_that_was_not_held(
+    last: Delivery, reason: str
+) -> None:
+    plan, faster = step(100, 60.0), step(200, 99.0)
+    knee = Knee((plan, faster, last, step(400, 10.0)))
+    assert knee.held == (plan, faster)
+    assert knee.highest == (faster,)
+    assert list(knee_frame(knee)["held"]) == ["held", "held", reason, "held"]
+    assert "up to 200 deliveries a second" in study.knee_table(knee).title
+    assert Knee((plan, last)).highest == (), "no other than the plan's"
+    assert "not even" in study.knee_table(Knee((last,))).title
+
+
 def test_a_message_has_its_size_and_says_its_number() -> None:
     data = message(123, 4.5, 200)
     assert len(data) == 200
@@ -105,6 +137,10 @@ def test_the_plans_load_arrives_whole_and_lanes_differ_by_the_interval(
         assert sum(found.hubs["deliveries"]) == found.arrived.delivered
         normal, critical = (found.arrived.lane(lane)["ms"] for lane in ("normal", "critical"))
         assert normal.median() > critical.median() + 10
+        knee = measure_knee(opened, crowd, sizes, found)
+        for later in knee.steps[1:]:
+            assert later.arrived.missing == later.arrived.duplicates == 0
+            assert later.published.per_min == 2 * found.published.per_min
         for what, strike, hit in (("cut", cut_all, sizes.clients), ("killed", kill_one, None)):
             left = slice(1, None) if what == "killed" else slice(None)
             loss = measure_loss(what, opened, crowd, sizes, strike, left=left)
@@ -127,8 +163,8 @@ def test_the_plans_load_arrives_whole_and_lanes_differ_by_the_interval(
 
 
 def thousand(found: Delivery, loss: Loss) -> Thousand:
-    ramp = Ramp(40, 1.0, np.array([1.0, 2.0]), 10_000.0, 1.0)
-    return Thousand(ramp, found, found, loss, loss)
+    ramp = Ramp(40, 1.0, np.array([1.0, 2.0]), 10_000.0, 1.0, 0.5)
+    return Thousand(ramp, found, Knee((found,)), found, loss, loss)
 
 
 def made_up_pooling() -> Comparison:

@@ -30,12 +30,14 @@ from perflab.studies.realtime.publishing import (
     compare,
     publishing,
 )
-from perflab.studies.realtime.stage import Crowd, Stage, spent, stage
+from perflab.studies.realtime.stage import Crowd, Stage, arrivals, spent, stage
 
 CRITICAL_SHARE: Final = 0.1
 PLAN_INTERVAL_S: Final = 0.1
-_ARRIVE_S: Final = 0.5
-"""For what was published last to arrive."""
+MOST_BYTES: Final = 20_000
+"""Of a hub's memory that a connection may cost where there are 10,000."""
+MOST_IDLE_PERCENT: Final = 5.0
+"""Of a core that so many may cost while nothing happens."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ class Ramp:
     """Of the hubs' memory; what the kernel keeps for a socket comes on top."""
     idle_percent: float
     """Of a core, all hubs together, with heartbeats and nothing else."""
+    idle_s: float
+    """For how long that was looked at."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ class Delivery:
     def per_min(self) -> Estimate:
         """Messages a minute, counted where they arrived; the run's parts are the repetitions."""
         share = self.arrived.delivered / max(1, self.arrived.expected)
-        due = self.published.messages.loc[~self.published.messages["failed"], "due"]
+        due = self.published.sent["due"]
         parts = ((due - due.min()) * BLOCKS / self.published.seconds).astype(int)
         counts = np.bincount(parts.clip(upper=BLOCKS - 1), minlength=BLOCKS)
         per_min = 60 * BLOCKS / self.published.seconds
@@ -137,6 +141,7 @@ def measure_ramp(opened: Stage, sizes: RealtimeSizes, seed: int) -> tuple[Crowd,
         ready_ms=1_000 * np.array(crowd.gathered.ready_s),
         bytes_a_connection=_grown(before, after) / sizes.clients,
         idle_percent=float(spent(after, later)["busy_percent"].sum()),
+        idle_s=sizes.idle_s,
     )
 
 
@@ -148,20 +153,18 @@ def measure_load(
     name: str,
 ) -> Delivery:
     """Publish and hold what came against it; ``crowds`` are by the channels that they share."""
-    for crowd in set(crowds.values()):
+    everybody = list(dict.fromkeys(crowds.values()))
+    for crowd in everybody:
         crowd.collect()
     before = opened.reports()
     published = publishing(opened, streams, seconds).result()
-    time.sleep(_ARRIVE_S)
+
+    def subscribers(channel: str) -> int:
+        return crowds[channel].subscribers(channel)
+
+    deliveries = arrivals(everybody, published.deliveries(subscribers))
     after = opened.reports()
-    deliveries = pd.concat(
-        [
-            crowd.collect().assign(crowd=number)
-            for number, crowd in enumerate(dict.fromkeys(crowds.values()))
-        ]
-    )
-    deliveries["who"] += deliveries["crowd"] * 1_000_000
-    arrived = compare(published, deliveries, lambda to: crowds[to].subscribers(to))
+    arrived = compare(published, deliveries, subscribers)
     return Delivery(
         name, opened.settings.batch_interval_s, published, arrived, spent(before, after)
     )

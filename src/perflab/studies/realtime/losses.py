@@ -23,7 +23,7 @@ from perflab.services import Redis
 from perflab.studies.outages import NoProxy, outage_for
 from perflab.studies.realtime.delivery import plan_streams, rooms
 from perflab.studies.realtime.publishing import Arrived, compare, publishing
-from perflab.studies.realtime.stage import PATIENT, Crowd, Stage, stage
+from perflab.studies.realtime.stage import PATIENT, Crowd, Stage, arrivals, stage
 
 FAST_HEARTBEAT_S: Final = 1.0
 """In place of the plan's 30 s, where a run is too short to wait for those."""
@@ -154,8 +154,8 @@ def measure_loss(
     time.sleep(_BEFORE_S)
     at = strike(opened, crowd)
     published = work.result()
-    time.sleep(_ARRIVE_S)
     crowd.until_back(WITHIN_S)
+    came = arrivals([crowd], published.deliveries(crowd.subscribers))
     seen = crowd.seen()
     hit = [one.outages[known[n]] for n, one in enumerate(seen) if len(one.outages) > known[n]]
     return Loss(
@@ -164,7 +164,7 @@ def measure_loss(
         at=at,
         outages=tuple(hit),
         gaps=sum(one.gaps for one in seen) - gaps,
-        arrived=compare(published, crowd.collect(), crowd.subscribers),
+        arrived=compare(published, came, crowd.subscribers),
         connections=tuple(one.report().stats.connections for one in opened.hubs[left]),
     )
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -36,6 +36,10 @@ class Stream:
     size: int = MESSAGE_BYTES
 
 
+Subscribers: TypeAlias = Callable[[str], int]
+"""How many subscribe to a channel."""
+
+
 @dataclass(frozen=True)
 class Published:
     """What left: one row a message, with id, channel, lane, due (monotonic), late_s, failed."""
@@ -46,7 +50,16 @@ class Published:
     @property
     def per_min(self) -> float:
         """Messages published a minute."""
-        return float((~self.messages["failed"]).sum() / self.seconds * 60)
+        return float(len(self.sent) / self.seconds * 60)
+
+    def deliveries(self, subscribers: Subscribers) -> int:
+        """How many must arrive: each message once for each subscriber of its channel."""
+        return int(self.sent["channel"].map(subscribers).sum())
+
+    @property
+    def sent(self) -> pd.DataFrame:
+        """The rows of those that did not fail."""
+        return self.messages[~self.messages["failed"]]
 
     @property
     def late_p99_s(self) -> float:
@@ -54,14 +67,12 @@ class Published:
         return float(self.messages["late_s"].quantile(0.99))
 
 
-def publishing(
-    stage: Stage, streams: list[Stream], seconds: float, first_id: int = 0
-) -> Future[Published]:
+def publishing(stage: Stage, streams: list[Stream], seconds: float) -> Future[Published]:
     """Publish in a thread of its own; what left is known at the end."""
 
     def publish() -> Published:
         with without_gc():
-            return asyncio.run(_publish(stage, streams, seconds, first_id))
+            return asyncio.run(_publish(stage, streams, seconds))
 
     pool = ThreadPoolExecutor(1)
     work = pool.submit(publish)
@@ -69,8 +80,9 @@ def publishing(
     return work
 
 
-async def _publish(stage: Stage, streams: list[Stream], seconds: float, first_id: int) -> Published:
-    plan = _plan(streams, seconds, first_id)
+async def _publish(stage: Stage, streams: list[Stream], seconds: float) -> Published:
+    # in microseconds: numbers that no load before has had, whose messages may still be under way
+    plan = _plan(streams, seconds, first_id=time.monotonic_ns() // 1_000)
     rows: list[tuple[int, str, str, float, float, bool]] = []
     async with ChannelLog(stage.redis_url, prefix=stage.prefix, budget_s=5.0) as log:
         await log.read(streams[0].channels[0])  # connected
@@ -115,9 +127,6 @@ def _plan(
     return [(at, first_id + number, stream, to) for number, (at, stream, to) in enumerate(due)]
 
 
-Subscribers = Callable[[str], int]
-
-
 @dataclass(frozen=True)
 class Arrived:
     """What was published held against what came."""
@@ -142,8 +151,8 @@ class Arrived:
 
 def compare(published: Published, deliveries: pd.DataFrame, subscribers: Subscribers) -> Arrived:
     """Hold deliveries against publications, message by message and client by client."""
-    sent = published.messages[~published.messages["failed"]]
-    expected = int(sent["channel"].map(subscribers).sum())
+    sent = published.sent
+    expected = published.deliveries(subscribers)
     known = deliveries[deliveries["id"].isin(sent["id"])]
     once = known.drop_duplicates(["who", "id"])
     joined = once.merge(sent[["id", "lane", "due"]], on="id")

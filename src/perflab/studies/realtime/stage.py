@@ -30,6 +30,11 @@ from perflab.studies.realtime.crowd_process import CrowdOrder, Gathered, Seen
 PATIENT: Final = ClientSettings(connect_timeout_s=5.0, reply_timeout_s=40.0)
 """The defaults, but for a crowd that comes all at once and waits for its turn."""
 _LOOK_S: Final = 0.02
+_ARRIVE_S: Final = 3.0
+"""For what was published last to arrive."""
+_AFTER_S: Final = 0.1
+_CROWD: Final = 1_000_000
+"""More than a crowd has clients."""
 
 
 class Crowd:
@@ -72,6 +77,22 @@ class Crowd:
             if not int(self._child.hear()):
                 return
             time.sleep(_LOOK_S)
+
+
+def arrivals(crowds: Sequence[Crowd], expected: int) -> pd.DataFrame:
+    """What comes until it is all there, or too late; and shortly after, what came once more."""
+    parts: list[pd.DataFrame] = []
+    count, until = 0, time.monotonic() + _ARRIVE_S
+    while True:
+        enough = count >= expected or time.monotonic() > until
+        time.sleep(_AFTER_S)
+        for number, crowd in enumerate(crowds):
+            part = crowd.collect()
+            part["who"] += number * _CROWD
+            parts.append(part)
+            count += len(part)
+        if enough:
+            return pd.concat(parts, ignore_index=True)
 
 
 @dataclass(frozen=True)

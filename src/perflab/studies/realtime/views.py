@@ -17,8 +17,9 @@ from perflab.report.tables import Column, Table, build
 from perflab.studies.frames import comparison_frame
 from perflab.studies.promised import plan_view, verdict_view
 from perflab.studies.realtime import verdicts
-from perflab.studies.realtime.delivery import Delivery, Ramp
+from perflab.studies.realtime.delivery import MOST_BYTES, MOST_IDLE_PERCENT, Delivery, Ramp
 from perflab.studies.realtime.hot import SLOW_BYTES, SLOW_QUEUE, Slow, batching_frame
+from perflab.studies.realtime.knee import LIMIT_MS, Knee, knee_frame
 from perflab.studies.realtime.losses import Loss, Restart
 
 _FIGURES = [Column("what", "what"), Column("figure", "figure")]
@@ -27,17 +28,25 @@ _FIGURES = [Column("what", "what"), Column("figure", "figure")]
 def ramp_table(ramp: Ramp) -> Table:
     """Connections and what they cost."""
     median, p99 = np.quantile(ramp.ready_ms, [0.5, 0.99])
-    rows: list[tuple[str, object]] = [
-        ("connections open at once", ramp.connections),
-        ("seconds until all were subscribed", round(ramp.took_s, 2)),
-        ("one client, from start to subscribed: median (ms)", round(float(median), 1)),
-        ("the same, p99 (ms)", round(float(p99), 1)),
-        ("kB of the hubs' memory a connection", round(ramp.bytes_a_connection / 1e3, 1)),
-        ("% of a core while nothing happens", round(ramp.idle_percent, 1)),
+    rows: list[tuple[str, object, str]] = [
+        ("connections open at once", ramp.connections, ""),
+        ("seconds until all were subscribed", round(ramp.took_s, 2), ""),
+        ("one client, from start to subscribed: median (ms)", round(float(median), 1), ""),
+        ("the same, p99 (ms)", round(float(p99), 1), ""),
+        (
+            "kB of the hubs' memory a connection",
+            round(ramp.bytes_a_connection / 1e3, 1),
+            f"at most {MOST_BYTES / 1e3:g}",
+        ),
+        (
+            f"% of a core in {ramp.idle_s:g} s in which nothing happens",
+            round(ramp.idle_percent, 1),
+            f"at most {MOST_IDLE_PERCENT:g}",
+        ),
     ]
     return build(
-        pd.DataFrame(rows, columns=["what", "figure"], dtype=object),
-        _FIGURES,
+        pd.DataFrame(rows, columns=["what", "figure", "required"], dtype=object),
+        [*_FIGURES, Column("required", "required at 10,000")],
         title=f"{ramp.connections:,} connections over two hubs",
         subtitle="50 handshakes under way at once. Sockets take about 4 kB each of the kernel's"
         " memory on top. The clients run in a process of their own.",
@@ -67,6 +76,58 @@ def delivery_table(deliveries: Sequence[Delivery]) -> Table:
         title="From when a message is due to be published to its callback",
         subtitle=counts + ". Ids prove it, message by message and client by client.",
     )
+
+
+def knee_table(knee: Knee) -> Table:
+    """Rising rates, and where they end."""
+    return build(
+        knee_frame(knee),
+        [
+            Column("per_min", "published a minute", 0),
+            Column("per_s", "deliveries a second", 0),
+            Column("critical_median", "critical: median (ms)", 1),
+            Column("critical_p99", "p99 (ms)", 1),
+            Column("normal_median", "normal: median (ms)", 1),
+            Column("normal_p99", "p99 (ms) ", 1),
+            Column("frames", "frames a delivery", 2),
+            Column("busy", "hubs' core busy, %", 0),
+            Column("held", "held"),
+        ],
+        title=_held(knee),
+        subtitle=f"Held: nothing is missing, and the normal lane's p99 is at most {LIMIT_MS:g} ms."
+        " Clients, publisher and Redis share the other core.",
+    )
+
+
+def knee_plot(knee: Knee) -> Figure:
+    """Latency of each lane over the rate of deliveries."""
+    frame = knee_frame(knee)
+    rows = [
+        {"per_s": row["per_s"], "ms": row[f"{lane}_{name}"], "series": f"{lane}, {name}"}
+        for row in frame.to_dict("records")
+        for lane in ("critical", "normal")
+        for name in ("median", "p99")
+    ]
+    return plots.curves(
+        pd.DataFrame(rows).round({"per_s": -2}),
+        x="per_s",
+        y="ms",
+        hue="series",
+        title=_held(knee),
+        x_label="deliveries a second",
+        y_label="publish to callback (ms)",
+        log="xy",
+        reference=LIMIT_MS,
+        reference_label=f"{LIMIT_MS:g} ms",
+    )
+
+
+def _held(knee: Knee) -> str:
+    if not knee.held:
+        return f"p99 within {LIMIT_MS:g} ms not even at the plan's rate"
+    most = knee.held[-1]
+    per_s = most.arrived.delivered / most.published.seconds
+    return f"p99 within {LIMIT_MS:g} ms up to {per_s:,.0f} deliveries a second"
 
 
 def delivery_plot(deliveries: Sequence[Delivery]) -> Figure:

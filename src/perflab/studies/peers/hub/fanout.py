@@ -156,7 +156,7 @@ class _Side:
         self._heard()
         before = self._cpu_s()
         sent = publishing(self._opened, [Stream((self._channel,), rate)], seconds).result(_SEND_S)
-        due = int((~sent.messages["failed"]).sum())
+        due = len(sent.sent)
         heard = [self._heard()]
         until = time.monotonic() + _ARRIVE_S
         while (counts := _sums(heard)).min() < due and time.monotonic() < until:
