@@ -50,6 +50,7 @@ def test_a_file_is_advised_on_and_the_advice_measured(profiles: None, tmp_path: 
     assert re.search(r"open_ones *│ *[\d.]+ *│ *[\d.]+ *│ *[\d.]+ \[", said.output)
     proved = re.findall(r"^proved: (CREATE INDEX CONCURRENTLY .*);$", said.output, re.M)
     assert [f"{line};" for line in proved] == out.read_text().splitlines()
+    assert "statistics and maintenance: nothing needs to be done on the copy" in said.output
     assert "4711" not in said.output
 
 

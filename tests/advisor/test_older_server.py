@@ -192,6 +192,7 @@ def test_the_command_prints_estimates_and_writes_the_ddl(
     assert "estimated, not measured" in said.output
     assert "(1 calls): SELECT id FROM orders WHERE customer_id = ?" in said.output
     assert "duplicate: orders_twin on orders" in said.output
+    assert "statistics and maintenance: nothing needs to be done on the server" in said.output
     assert out.read_text().startswith("CREATE INDEX CONCURRENTLY idx_orders_customer_id")
     assert PASSWORD not in said.output
     assert "4711" not in said.output

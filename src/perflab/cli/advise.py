@@ -20,6 +20,7 @@ from perflab.cli.advice_printed import (
     print_unchanged,
 )
 from perflab.cli.console import console, progress_bars
+from perflab.cli.upkeep_printed import print_findings, print_upkeep
 from perflab.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -100,12 +101,14 @@ def advise(
 
 def _on_target(url: str, read: Workload | None, limits: Limits) -> list[str]:
     """Estimated advice for the user's own database."""
+    from perflab.advisor.maintenance.target import inspect_target
     from perflab.advisor.target import advise_target
 
     found = advise_target(url, read.statements if read else None, limits)
     print_refused(read, [str(one) for one in found.unplanned])
     print_estimate(found.advice)
     print_idle(found.advice.idle)
+    print_findings(inspect_target(url))
     console.print(
         "[yellow]estimated, not measured[/]: nothing was run or changed on the server;"
         " try the statements on a copy first",
@@ -124,6 +127,7 @@ def _on_copy(
     seed: int,
 ) -> list[str]:
     """Advice for the user's own database, measured on a copy of its tables."""
+    from perflab.advisor.maintenance.target import inspect_target
     from perflab.profiles import load_profile
     from perflab.services import PostgresSettings, open_services
     from perflab.studies.advisor.copied import advise_on_copy
@@ -146,6 +150,8 @@ def _on_copy(
     print_estimate(found.measured.advice)
     print_proof(found.measured, found.extent.words)
     print_idle(found.measured.advice.idle)
+    print_upkeep(found.upkeep, found.extent.words)
+    print_findings(inspect_target(url))
     print_unchanged(found)
     proof = found.measured.proof
     kept = [one.choice.candidate.spec().ddl for one in proof.kept] if proof else []
@@ -159,7 +165,8 @@ def _on_lab(
     from perflab.datasets import Datasets, shared_buffers_mb, template_name
     from perflab.profiles import load_profile
     from perflab.services import PostgresSettings, open_services
-    from perflab.studies.advisor.files import advise_and_prove
+    from perflab.studies.advisor.files import STATEMENT_S, advise_and_prove
+    from perflab.studies.advisor.maintenance import copier, look_after
 
     sizes = load_profile(profile)
     settings = PostgresSettings(shared_buffers_mb=shared_buffers_mb(sizes))
@@ -173,12 +180,17 @@ def _on_lab(
                 datasets.load(step)
                 statements = read.statements if read else None
                 found = advise_and_prove(datasets, sizes.advisor, seed, statements, limits, step)
+                upkeep = look_after(
+                    found.advised, copier(datasets), found.advice.statements, sizes.advisor, seed,
+                    step, guest_s=STATEMENT_S if read else 0,
+                )  # fmt: skip
         finally:
             datasets.close()
     print_refused(read, [str(one) for one in found.unplanned])
     print_estimate(found.advice)
     print_proof(found)
     print_idle(found.advice.idle)
+    print_upkeep(upkeep)
     return [one.choice.candidate.spec().ddl for one in found.proof.kept] if found.proof else []
 
 

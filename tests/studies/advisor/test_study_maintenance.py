@@ -10,13 +10,14 @@ import pytest
 
 from perflab.advisor.maintenance.findings import Finding
 from perflab.advisor.maintenance.mending import Mended, mend
+from perflab.cli.upkeep_printed import print_findings, print_upkeep
 from perflab.datasets import Datasets
 from perflab.measure.statistics import Interval
 from perflab.profiles import load_profiles
 from perflab.report.not_run import NotRun
 from perflab.services import Postgres
 from perflab.studies import advisor as study
-from perflab.studies.advisor.maintenance import Upkeep, look_after
+from perflab.studies.advisor.maintenance import Upkeep, copier, look_after
 from perflab.studies.advisor.parcels import STATEMENTS
 
 SMOKE = load_profiles(Path(__file__).parents[2] / "fixtures" / "profiles.toml")["smoke"]
@@ -108,13 +109,27 @@ def test_tables_and_plot_show_it(upkeep: Upkeep) -> None:
     assert "of 3 statements are faster" in figure.axes[0].get_title(loc="left")
 
 
+def test_the_command_line_says_what_to_run_and_what_came_of_it(
+    upkeep: Upkeep, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_upkeep(upkeep, "5 of 9 rows")
+    print_findings(upkeep.findings[-1:])
+
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == 9
+    assert said[0].startswith("correlated: parcels: expected rows 1, met 120")
+    assert "CREATE STATISTICS stat_parcels_postcode_region_town_dependencies" in said[0]
+    assert said[0].endswith(f"[measured at 5 of 9 rows: {PICKUPS} is faster]")
+    assert said[-1].endswith("ALTER TABLE scans RESET (autovacuum_enabled); [unmeasured]")
+
+
 def test_a_database_in_order_gives_an_empty_list(datasets: Datasets) -> None:
     calm = datasets.empty("advisor_calm")
     with psycopg.connect(calm, autocommit=True) as conn:
         conn.execute("CREATE TABLE t AS SELECT n AS id, n % 9 AS k FROM generate_series(1, 4000) n")
         conn.execute("ANALYZE t")
 
-    found = look_after(datasets, calm, (), SMOKE.advisor, 1)
+    found = look_after(calm, copier(datasets), (), SMOKE.advisor, 1)
 
     assert (found.findings, found.diagnoses, found.mended) == ((), (), ())
     for view in (study.misestimates_table, study.findings_table, study.mended_table):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import msgspec
 import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from perflab.advisor.advice import statements_of
 from perflab.advisor.catalog import Catalog, read_catalog
@@ -30,9 +31,11 @@ from perflab.database.own import Databases
 from perflab.profiles import AdvisorSizes
 from perflab.progress import Step
 from perflab.services import Postgres
-from perflab.studies.advisor.files import Measured, measure_as_guest
+from perflab.studies.advisor.files import STATEMENT_S, Measured, measure_as_guest
+from perflab.studies.advisor.maintenance import Upkeep, look_after
 
 _BEFORE, _ADVISED = "advise_copy", "advise_copy_advised"
+_MENDED = "advise_copy_mended"
 
 
 class CopyLimits(msgspec.Struct, frozen=True):
@@ -54,6 +57,8 @@ class Copied:
     """Advice measured on a copy, and what became of the target."""
 
     measured: Measured
+    upkeep: Upkeep
+    """Statistics that the workload's plans want, on the copy with the advice."""
     extent: Extent
     verdict: Verdict | None
     """None where the target could not be looked at again;"""
@@ -89,11 +94,12 @@ def advise_on_copy(
                 version = target.info.parameter_status("server_version") or "?"
                 target.close()  # nothing is open on the target while the copy is measured
                 measured = _measure(databases, shape, asked, sizes, seed, limits, step)
+                upkeep = _look_after(databases, measured, sizes, seed, step)
             finally:
                 databases.close()
             verdict, unseen = _after(url, copying, parts, witness, seed)
             return Copied(
-                measured, extent, verdict, unseen, version.partition(" ")[0], server.version
+                measured, upkeep, extent, verdict, unseen, version.partition(" ")[0], server.version
             )
 
 
@@ -181,6 +187,19 @@ def _measure(
     with psycopg.connect(before, autocommit=True) as conn:
         catalog = read_catalog(conn)
     return measure_as_guest((before, advised), catalog, statements, sizes, seed, limits, step)
+
+
+def _look_after(
+    databases: Databases, measured: Measured, sizes: AdvisorSizes, seed: int, step: Step
+) -> Upkeep:
+    def copy(conninfo: str) -> str:  # with the target's search path, as the others
+        cloned = conninfo_to_dict(databases.clone(_ADVISED, _MENDED))
+        return make_conninfo(conninfo, dbname=cloned["dbname"])
+
+    return look_after(
+        measured.advised, copy, measured.advice.statements, sizes, seed, step,
+        guest_s=STATEMENT_S, state=False,
+    )  # fmt: skip
 
 
 def _after(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 
@@ -44,30 +44,40 @@ def look_after_parcels(
 ) -> Upkeep:
     """The data set made for the purpose: found, mended on a copy, measured."""
     before = make_parcels(datasets)
-    return look_after(datasets, before, STATEMENTS, sizes, seed, step)
+    return look_after(before, copier(datasets), STATEMENTS, sizes, seed, step)
+
+
+def copier(datasets: Datasets) -> Callable[[str], str]:
+    """How :func:`look_after` gets its copy of one of ``datasets``' own databases."""
+    return lambda conninfo: datasets.copy(conninfo, "advisor_mended")
 
 
 def look_after(
-    datasets: Datasets,
     before: str,
+    copy: Callable[[str], str],
     statements: Sequence[Statement],
     sizes: AdvisorSizes,
     seed: int,
     step: Step | None = None,
     limits: Limits | None = None,
     guest_s: float = 0.0,
+    state: bool = True,
 ) -> Upkeep:
-    """Look at the database ``before``, one of ``datasets``' own, and mend a copy of it.
+    """Look at the database ``before``, which must be the lab's own, and mend a copy of it.
 
-    With ``guest_s`` the statements run as a guest who may touch rows only, each for so many
-    seconds at most. What fails when it is run is left out.
+    ``copy`` makes that of a database that nobody is connected to. With ``guest_s`` the statements
+    run as a guest who may touch rows only, each for so many seconds at most; what fails when it
+    is run is left out. Without ``state`` only plans are looked at: counters and space of a
+    database whose rows were just copied say nothing of the one that they came from.
     """
     bounds = limits or Limits()
     with psycopg.connect(before, autocommit=True) as conn:
-        health = read_health(conn)
-        state = inspect(health, bounds, wasted_bytes(conn, health))
+        found: tuple[Finding, ...] = ()
+        if state:
+            health = read_health(conn)
+            found = inspect(health, bounds, wasted_bytes(conn, health))
         catalog = read_catalog(conn)
-    after = datasets.copy(before, "advisor_mended")
+    after = copy(before)
     with ExitStack() as stack:
         runners = (before, after)
         if guest_s:
@@ -76,7 +86,7 @@ def look_after(
             runners = (first, second)
         runnable, seen = _observed(runners[0], statements, catalog, bounds)
         diagnoses = diagnose(after, seen, bounds)
-        findings = ranked((*(d.finding for d in diagnoses if d.finding), *state))
+        findings = ranked((*(d.finding for d in diagnoses if d.finding), *found))
         timed = [one for s in runnable if (one := timed_statement(s))]
         mended = mend(before, after, findings, runnable, timed, sizes, seed, step, runners)
     return Upkeep(before, findings, diagnoses, mended)
