@@ -17,6 +17,7 @@ from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
 from perflab.api.garbage import rarely_collected
+from perflab.api.threads import patient_threads
 from perflab.asgi import App, Message, Receive, Scope, Send
 from perflab.errors import PerflabError
 
@@ -84,15 +85,16 @@ async def serve(
 
     for number in SIGNALS:
         loop.add_signal_handler(number, stop)
-    serving = asyncio.create_task(server.serve())
-    answering = asyncio.create_task(_answers(host, port))
-    closing = asyncio.create_task(_close_what_is_left(told, port))
     try:
-        await asyncio.wait({serving, answering}, return_when=asyncio.FIRST_COMPLETED)
-        if not serving.done():
-            ready()
-        with rarely_collected():
-            await serving
+        with patient_threads():
+            serving = asyncio.create_task(server.serve())
+            answering = asyncio.create_task(_answers(host, port))
+            closing = asyncio.create_task(_close_what_is_left(told, port))
+            await asyncio.wait({serving, answering}, return_when=asyncio.FIRST_COMPLETED)
+            if not serving.done():
+                ready()
+            with rarely_collected():
+                await serving
     except FatalError as error:
         raise ServerFailed(f"the API did not start: {watched.failure or error}") from None
     finally:
