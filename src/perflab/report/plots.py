@@ -25,14 +25,15 @@ def before_after(frame: pd.DataFrame, *, title: str, x: str = "mean latency (ms)
 
     Columns: label, and for each arm ``before``, ``before_lo``, ``before_hi``, ``after``, ...
     """
-    _figure, axes = new_figure(height=0.9 + 0.3 * len(frame))
+    figure, axes = new_figure(height=1.3 + 0.3 * len(frame))
     y = np.arange(len(frame))[::-1]
     axes.hlines(y, frame["after"], frame["before"], color="#dddddd", linewidth=2, zorder=1)
     for arm in ("before", "after"):
         _points(axes, frame[arm], y, frame[f"{arm}_lo"], frame[f"{arm}_hi"], PALETTE[arm], arm)
     axes.set_yticks(y, list(frame["label"]))
+    axes.set_ylim(-0.6, len(frame) - 0.4)
     _log(axes, "x")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.9 / (0.9 + 0.3 * len(frame))), ncols=2)
+    figure.legend(loc="outside lower center", ncols=2)
     return finish(axes, title=title, x=x, y="")
 
 
