@@ -59,7 +59,7 @@ def test_from_slow_statements_to_measured_advice(case: Case) -> None:
     assert slow.source == "pg_stat_statements; p95 and plans by auto_explain"
     asked = tuple(one for one in slow.statements if " FROM " in one.text)  # no session's settings
     assert len(asked) == len(case.statements)
-    assert {(one.calls, one.sampled) for one in asked} == {(25, 25)}
+    assert {(one.calls, one.sampled) for one in asked} == {(20, 20)}
     assert sum(one.share_percent for one in asked) == pytest.approx(100, abs=5)
     assert all(one.p95_ms is not None and one.plans == 1 for one in asked)
 
@@ -115,7 +115,7 @@ def test_where_the_server_counts_nothing_the_client_does(
     assert "no_such_extension" in slow.source
     assert len(slow.statements) == len(case.statements)
     assert {(one.calls, one.buffers_per_call, one.plans) for one in slow.statements} == {
-        (25, None, 0)
+        (20, None, 0)
     }
     assert len(study.slow_table(slow).shown) == len(case.statements)
     assert isinstance(study.slow_plot(replace(slow, statements=())), NotRun)

@@ -22,7 +22,7 @@ from perflab.report.not_run import NotRun
 from perflab.studies.advisor.case import Case
 
 EXTENSION = "pg_stat_statements"
-SEEN, TIMES = 25, 3
+SEEN, TIMES = 20, 3
 """How often each statement runs to find the slow ones (a p95 needs 20), and to see its plan."""
 
 

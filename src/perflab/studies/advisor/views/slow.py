@@ -44,8 +44,9 @@ def slow_plot(slow: Slow) -> Figure | NotRun:
     if not slow.statements:
         return NotRun("slow statements", "none reaches a threshold")
     frame = _frame(slow.statements[:_SHOWN])
-    # a pair of $1 and $2 would be set as a formula
-    frame["label"] = frame["text"].str.slice(0, 50).str.replace("$", r"\$", regex=False) + "…"
+    # numbered, since two may begin alike; a pair of $1 and $2 would be set as a formula
+    begin = frame["text"].str.slice(0, 50).str.replace("$", r"\$", regex=False)
+    frame["label"] = [f"{number}. {text}…" for number, text in enumerate(begin, start=1)]
     few = sum(one.share_percent for one in slow.statements[:5])
     return plots.bars(
         frame,
