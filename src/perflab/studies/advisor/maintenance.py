@@ -22,6 +22,7 @@ from perflab.advisor.workload import Statement
 from perflab.datasets import Datasets
 from perflab.profiles import AdvisorSizes
 from perflab.progress import Step
+from perflab.studies.advisor.case import Case
 from perflab.studies.advisor.parcels import STATEMENTS, make_parcels
 
 
@@ -45,6 +46,11 @@ def look_after_parcels(
     """The data set made for the purpose: found, mended on a copy, measured."""
     before = make_parcels(datasets)
     return look_after(before, copier(datasets), STATEMENTS, sizes, seed, step)
+
+
+def look_after_case(case: Case, sizes: AdvisorSizes, seed: int, step: Step | None = None) -> Upkeep:
+    """The lab's own schema with the advice built, under the application's queries."""
+    return look_after(case.advised, copier(case.datasets), case.statements, sizes, seed, step)
 
 
 def copier(datasets: Datasets) -> Callable[[str], str]:
