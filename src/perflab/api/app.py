@@ -19,6 +19,7 @@ from perflab.api.cursors import Cursors
 from perflab.api.dashboard import Analytics
 from perflab.api.entries import Entries
 from perflab.api.habits import Habits
+from perflab.api.hub_token import HubTokens
 from perflab.api.limits import charges, policies_of
 from perflab.api.notes import Notes
 from perflab.api.openapi import Documentation
@@ -39,6 +40,7 @@ from perflab.database.pool import Connection, DatabaseUnavailable, Pool, PoolTim
 from perflab.monitor import LoopLag, MetricsRegistry, RequestCounts, RequestsMiddleware
 from perflab.ratelimit import RateLimiter, RateLimitMiddleware, RateLimitUnavailable
 from perflab.realtime import ChannelLog
+from perflab.realtime.tokens import Tokens
 from perflab.realtime.waiting import Waiting
 
 KEYS_KEPT_S: Final = 24 * 3600.0
@@ -110,6 +112,7 @@ def create_app(settings: ApiSettings, *, clock: Clock, beyond: Sequence[Purger] 
         Analytics(parts),
         Public(parts),
         Channels(parts.channels, parts.waiting),
+        HubTokens(Tokens(settings.secret)),
         Batches(parts, through_all),
         Operations(parts, registry),
     )

@@ -17,9 +17,10 @@ from perflab.realtime.client.outgoing import Outgoing
 from perflab.realtime.client.polling import Poller
 from perflab.realtime.client.session import Session
 from perflab.realtime.client.settings import ClientSettings
-from perflab.realtime.client.socket import ClientSocket, ConnectFailed, open_socket
+from perflab.realtime.client.socket import ClientSocket, ConnectFailed, TokenRefused, open_socket
 from perflab.realtime.client.states import Outage, State, Track, Transition
 from perflab.realtime.client.subscription import OnGap, OnMessage, Subscription
+from perflab.realtime.client.tokens import FixedToken, HubToken, SessionToken
 from perflab.realtime.endpoints import Endpoints
 from perflab.realtime.errors import RealtimeError
 from perflab.realtime.log import Published
@@ -40,8 +41,9 @@ class RealtimeClient:
 
     Args:
         endpoints: the hubs, ``ws://…``.
-        token: a bearer token.
+        token: a bearer token, for the hubs and for the API; None where a session is given.
         api: the address of the API, to poll when no hub can be reached; None fails instead.
+        session: the token of a login to that API, which then gives tokens for the hubs.
         settings: times and sizes.
         seed: of the choice of hubs and of the jitter; None for one of the system's.
         on_state: called with each change of state; must not block.
@@ -57,17 +59,24 @@ class RealtimeClient:
         token: str | None = None,
         *,
         api: str | None = None,
+        session: str | None = None,
         settings: ClientSettings | None = None,
         seed: int | None = None,
         on_state: Callable[[Transition], object] | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._settings = settings or ClientSettings()
-        self._token = token
+        self._bearer = session or token
         self._api = api
         self._transport = transport
         self._loop = asyncio.get_running_loop()
         self._rng = np.random.default_rng(seed)
+        self._token: HubToken = FixedToken(token)
+        if session is not None:
+            if api is None or token is not None:
+                raise RealtimeError("a session takes the place of a token, and needs an api")
+            timeout_s = self._settings.connect_timeout_s
+            self._token = SessionToken(api, session, timeout_s=timeout_s, transport=transport)
         self._endpoints = Endpoints(endpoints, self._rng)
         self._backoff = Backoff(
             self._rng,
@@ -233,10 +242,18 @@ class RealtimeClient:
                 return found
 
     async def _attempt(self) -> tuple[str, ClientSocket] | None:
-        url = self._endpoints.choose(self._loop.time())
         self._track.attempt()
         try:
-            return url, await open_socket(url, self._token, self._settings.connect_timeout_s)
+            token = await self._token.get()
+        except ConnectFailed:
+            return None
+        url = self._endpoints.choose(self._loop.time())
+        try:
+            return url, await open_socket(url, token, self._settings.connect_timeout_s)
+        except TokenRefused:
+            if not self._token.refused():
+                raise
+            return None
         except ConnectFailed as error:
             self._endpoints.failed(url, self._loop.time(), retry_after_s=error.retry_after_s)
             return None
@@ -268,7 +285,7 @@ class RealtimeClient:
     async def _degraded(self, api: str) -> tuple[str, ClientSocket]:
         """Poll until a connection can be had again."""
         poller = self._poller = Poller(
-            api, self._token, wait_s=self._settings.poll_wait_s, transport=self._transport
+            api, self._bearer, wait_s=self._settings.poll_wait_s, transport=self._transport
         )
         answered = [self._poll(one, asyncio.Event()) for one in self._subscriptions.values()]
         told = self._loop.create_task(self._when_served(answered))
