@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Final
 
 import msgspec
 
-from perflab.api.responses.codings import IDENTITY, Coding
+from perflab.api.responses.codings import Coding
 from perflab.api.responses.dates import parse_date
 from perflab.api.responses.errors import ResponseError
-from perflab.api.responses.negotiation import acceptable
 from perflab.api.responses.remembered import Key, Made, Pairs, Remembered, RememberedStats
 from perflab.api.responses.representation import (
     ASKED,
@@ -137,13 +136,8 @@ class _Answer:
         unconditional = self._asked.conditions is UNCONDITIONAL
         self.scope = scope if unconditional else self._with_plain_tags(scope)
 
-    @cached_property
     def _coding(self) -> Coding | None:
-        """What the client would rather have than the plain body."""
-        codings = self._responder.codings
-        ranked = acceptable(self._asked.accept_encoding, tuple(one.name for one in codings))
-        best = ranked[0] if ranked else IDENTITY
-        return next((one for one in codings if one.name == best), None)
+        return self._responder.favourite(self._asked.accept_encoding)
 
     async def send(self, message: Message) -> None:
         """What the application sends."""
@@ -186,7 +180,7 @@ class _Answer:
         if made is None:
             await self._respond(start, body, key)
         else:
-            await self._say(start, body, await self._judged(made, start, body))
+            await self._say(start, body, self._judged(made) or await self._other(made, start, body))
 
     async def _respond(self, start: Message, body: bytes, key: Key) -> None:
         fields = _decoded(self._held_fields)
@@ -205,21 +199,23 @@ class _Answer:
         if given.last_modified is None:
             made = await self._made(Asked(self._asked.accept_encoding, UNCONDITIONAL), given)
             self._remembered.keep(key, made)
-            made = await self._judged(made, start, body)
+            made = self._judged(made) or await self._other(made, start, body)
         else:
             made = await self._made(self._asked, given)
         await self._say(start, body, made)
 
-    async def _judged(self, made: Made, start: Message, body: bytes) -> Made:
-        """What the request's conditions leave of a response that was made without them."""
+    def _judged(self, made: Made) -> Made | None:
+        """What the conditions leave of what was made without them; None where that is not made."""
         conditions = self._asked.conditions
         if conditions is UNCONDITIONAL or made.status != 200 or self._method not in _READS:
             return made
         status = conditions.judge(made.tag, None, time.time())
         if status == 200:
             return made
-        if status == 304 and made.unchanged is not None:
-            return made.unchanged
+        return made.unchanged if status == 304 else None
+
+    async def _other(self, made: Made, start: Message, body: bytes) -> Made:
+        """A 304, kept beside what it stands for, or a 412."""
         given = _representation(start["status"], _decoded(self._held_fields), body)
         other = await self._made(self._asked, given)
         if other.status == 304:
@@ -252,7 +248,7 @@ class _Answer:
         status, sent = start["status"], list(fields)
         enough = length is None or not length.isdecimal()
         enough = enough or int(length or 0) >= self._responder.threshold_bytes
-        coding = self._coding
+        coding = self._coding()
         if coding is not None and enough and is_compressible(joined(fields, "content-type") or ""):
             own = joined(fields, "etag")
             sent = [one for one in sent if one[0].lower() not in ("content-length", "etag")]
@@ -274,7 +270,8 @@ class _Answer:
         codings: tuple[Coding, ...] = self._responder.codings
         if self._method in _READS:
             # a 304 for another coding's bytes would be about what this client cannot read
-            codings = () if self._coding is None else (self._coding,)
+            coding = self._coding()
+            codings = () if coding is None else (coding,)
         passed = for_application(scope["headers"], codings) if codings else None
         return scope if passed is None else {**scope, "headers": passed}
 
@@ -282,9 +279,10 @@ class _Answer:
         fields = _decoded(_pairs(message))
         own = joined(fields, "etag")
         kept = [one for one in fields if one[0].lower() != "vary"]
-        if own is not None and self._coding is not None:
+        coding = self._coding()
+        if own is not None and coding is not None:
             try:
-                tag = for_client(read_tag(own), self._asked.conditions.if_none_match, self._coding)
+                tag = for_client(read_tag(own), self._asked.conditions.if_none_match, coding)
             except ResponseError:
                 pass  # the application's own affair
             else:

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from perflab.api.responses.codings import Coding, installed_codings, names_of
+from perflab.api.responses.negotiation import acceptable
 from perflab.api.responses.representation import Asked, Representation, Response, read_request
 from perflab.api.responses.respond import THRESHOLD_BYTES, Exchange
 from perflab.api.responses.validators import content_hash
@@ -67,12 +68,18 @@ class Responder:
         self.codings: tuple[Coding, ...] = (
             installed_codings() if codings is None else tuple(codings)
         )
-        names_of(self.codings)
+        self._names = names_of(self.codings)
+        self._by_name = {coding.name: coding for coding in self.codings}
         self._store = MemoryVariants() if store is None else store
         self.threshold_bytes = threshold_bytes
         self._clock = clock
         self._responses = self._coded = self._not_modified = self._refused = 0
         self._plain_bytes = self._coded_bytes = self._store_failures = 0
+
+    def favourite(self, accept_encoding: str | None) -> Coding | None:
+        """What a client would rather have than the plain body."""
+        ranked = acceptable(accept_encoding, self._names)
+        return self._by_name.get(ranked[0]) if ranked else None
 
     async def respond(
         self,
