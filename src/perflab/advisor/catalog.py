@@ -52,6 +52,8 @@ class IndexFacts(msgspec.Struct, frozen=True):
     scans: int = 0
     """Since statistics were reset."""
     definition: str = ""
+    bare: str = ""
+    """The name alone, unquoted, as plans have it."""
 
 
 class TableFacts(msgspec.Struct, frozen=True, dict=True):
@@ -194,7 +196,7 @@ _INDEXES = sql.SQL("""
            EXISTS (SELECT FROM pg_constraint x WHERE x.conindid = i.indexrelid
                    AND x.contype IN ('p', 'u', 'x')) AS constraint,
            pg_relation_size(i.indexrelid) AS size_bytes, coalesce(s.idx_scan, 0) AS scans,
-           pg_get_indexdef(i.indexrelid) AS definition
+           pg_get_indexdef(i.indexrelid) AS definition, x.relname::text AS bare
     FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid
     JOIN pg_namespace n ON n.oid = c.relnamespace
     JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am m ON m.oid = x.relam

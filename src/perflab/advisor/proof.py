@@ -9,9 +9,9 @@ may take the wrong one: then each is left out in turn, and goes if nothing gets 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 
+import numpy as np
 import psycopg
 
 from perflab.advisor.candidates import Candidate
@@ -110,14 +110,14 @@ def prove(
     needless: tuple[Rejected, ...] = ()
     if copy is not None:
         needless = _challenge(after, selection, timed, statements, sizes, seed, copy)
-        drop_indexes(after, [d.candidate.name for d in needless])
+        drop_indexes(after, [d.candidate.spec().path for d in needless])
     samples = measure(*(guests or (before, after)), timed, sizes, seed, step)
     by_statement = {one.name: compare(samples, operations=[one.name]) for one in timed}
     used = used_indexes(after, statements)
     gone = {d.candidate for d in needless}
     left = [choice for choice in selection.chosen if choice.candidate not in gone]
     kept, idle = _judge(left, report, used, by_statement)
-    drop_indexes(after, [d.candidate.name for d in idle])
+    drop_indexes(after, [d.candidate.spec().path for d in idle])
     dropped = (*needless, *idle)
     tables = sorted({proved.choice.candidate.table for proved in kept})
     writes = measure_writes(before, after, catalog, tables, sizes, seed, step)
@@ -133,11 +133,11 @@ def measure(
     step: Step | None,
 ) -> Samples:
     """Every statement in both arms, interleaved."""
-    runs = {one.name: one.run for one in timed}
-    operations = [Operation(one.name, "workload", one.draw) for one in timed]
-    return _contrast(
-        (before, after, after), operations, runs, sizes.rounds, sizes.calls, seed, step
-    )
+    with Session(before) as one, Session(after) as two, Session(after) as three:
+        return contrast(
+            (one, two, three), operations_of(timed), runs_of(timed), sizes.rounds, sizes.calls,
+            seed, step,
+        )  # fmt: skip
 
 
 def measure_writes(
@@ -153,24 +153,30 @@ def measure_writes(
     if not tables:
         return ()
     replaced = {t: replacement(before, catalog.by_name[t], sizes.write_rows) for t in tables}
-    samples = _contrast(
-        (before, after, after),
-        [Operation(table, "writes", what.draw) for table, what in replaced.items()],
-        {table: what.run for table, what in replaced.items()},
-        sizes.write_rounds,
-        1,
-        seed,
-        step,
-    )
-    costs = tuple(
-        WriteCost(
-            table,
-            compare(samples, operations=[table]),
-            wal_per_row(before, what),
-            wal_per_row(after, what),
+    with Session(before) as one, Session(after) as two, Session(after) as three:
+        samples = contrast(
+            (one, two, three),
+            [Operation(table, "writes", what.draw) for table, what in replaced.items()],
+            {table: what.run for table, what in replaced.items()},
+            sizes.write_rounds,
+            1,
+            seed,
+            step,
+            warm=False,
         )
-        for table, what in replaced.items()
-    )
+    with (
+        psycopg.connect(before, autocommit=True) as conn_before,
+        psycopg.connect(after, autocommit=True) as conn_after,
+    ):
+        costs = tuple(
+            WriteCost(
+                table,
+                compare(samples, operations=[table]),
+                wal_per_row(conn_before, what),
+                wal_per_row(conn_after, what),
+            )
+            for table, what in replaced.items()
+        )
     for conninfo in (before, after):
         # what was rolled back lies about, in GIN's pending lists too: readers would pay for it
         _vacuum(conninfo, tables)
@@ -194,29 +200,52 @@ def used_indexes(conninfo: str, statements: Sequence[Statement]) -> dict[str, fr
         }
 
 
-def _contrast(
-    conninfos: tuple[str, str, str],
+def operations_of(timed: Sequence[Timed]) -> list[Operation]:
+    """Statements as an experiment knows them,"""
+    return [Operation(one.name, "workload", one.draw) for one in timed]
+
+
+def runs_of(timed: Sequence[Timed]) -> dict[str, Run]:
+    """and what runs each."""
+    return {one.name: one.run for one in timed}
+
+
+def contrast(
+    sessions: tuple[Session, Session, Session],
     operations: Sequence[Operation],
     runs: Mapping[str, Run],
     rounds: int,
     calls: int,
     seed: int,
-    step: Step | None,
+    step: Step | None = None,
+    *,
+    warm: bool = True,
 ) -> Samples:
-    with ExitStack() as stack:
-        arms = []
-        for name, conninfo in zip(("before", "after", "after again"), conninfos, strict=True):
-            session = stack.enter_context(Session(conninfo))
-            arms.append(Arm(name, _caller(session, runs)))
-        return Experiment(
-            before=arms[0],
-            after=arms[1],
-            control=arms[2],
-            operations=operations,
-            rounds=rounds,
-            calls=calls,
-            seed=seed,
-        ).run(step)
+    """Every operation in three sessions: before, after and after once more.
+
+    Without ``warm`` each is run once beforehand in each session and not before every block:
+    where a call is long, what another arm left in the caches is nothing beside it.
+    """
+    before, after, control = (
+        Arm(name, _caller(session, runs))
+        for name, session in zip(("before", "after", "after again"), sessions, strict=True)
+    )
+    if not warm:
+        rng = np.random.default_rng(seed)
+        for operation in operations:
+            params = operation.draw(rng).params
+            for arm in (before, after, control):
+                arm.call(operation, params)
+    return Experiment(
+        before=before,
+        after=after,
+        control=control,
+        operations=operations,
+        rounds=rounds,
+        calls=calls,
+        warmup=int(warm),
+        seed=seed,
+    ).run(step)
 
 
 def _caller(session: Session, runs: Mapping[str, Run]) -> Callable[[Operation, Params], int]:
@@ -242,7 +271,7 @@ def _judge(
             dropped.append(Rejected(choice.candidate, f"not built: {reason}"))
             continue
         serves = tuple(s for s, names in used.items() if name in names)
-        faster = tuple(s for s in serves if s in by_statement and _is_faster(by_statement[s]))
+        faster = tuple(s for s in serves if s in by_statement and is_faster(by_statement[s]))
         if faster:
             kept.append(Proved(choice, built[name], serves, faster))
         else:
@@ -291,9 +320,9 @@ def _challenge(
         name = suspect.candidate.name
         users = [statement for statement, names in used.items() if name in names]
         asked = [one for one in timed if one.name in users]
-        drop_indexes(without, [name])
+        drop_indexes(without, [suspect.candidate.spec().path])
         samples = measure(without, after, asked, sizes, seed, None)
-        if any(_is_faster(compare(samples, operations=[one.name])) for one in asked):
+        if any(is_faster(compare(samples, operations=[one.name])) for one in asked):
             build_indexes(without, [suspect.candidate.spec()])
             continue
         chosen.remove(suspect)
@@ -301,6 +330,7 @@ def _challenge(
         needless.append(Rejected(suspect.candidate, reason))
 
 
-def _is_faster(comparison: Comparison) -> bool:
+def is_faster(comparison: Comparison) -> bool:
+    """Whether the median fell, with all of its interval."""
     ratio = comparison.median
     return isinstance(ratio, Interval) and ratio.hi < 1

@@ -73,10 +73,10 @@ def replacement(conninfo: str, table: TableFacts, rows: int) -> Replacement:
         return Replacement(table.name, text.as_string(conn), max(1, table.pages), span)
 
 
-def wal_per_row(conninfo: str, what: Replacement) -> float:
+def wal_per_row(conn: psycopg.Connection, what: Replacement) -> float:
     """Bytes of WAL for each row replaced."""
     rng, seen = np.random.default_rng(0), []
-    with psycopg.connect(conninfo, autocommit=True) as conn, psycopg.ClientCursor(conn) as cursor:
+    with psycopg.ClientCursor(conn) as cursor:
         for _ in range(_LOOKS):
             with conn.transaction(force_rollback=True):
                 explain = f"EXPLAIN (ANALYZE, WAL, TIMING OFF, FORMAT JSON) {what.text}"

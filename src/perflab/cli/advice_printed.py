@@ -12,6 +12,7 @@ from perflab.cli.console import console
 if TYPE_CHECKING:
     from perflab.advisor.advice import Advice
     from perflab.advisor.existing import Idle
+    from perflab.advisor.returns import Return
     from perflab.advisor.workload import Workload
     from perflab.studies.advisor.copied import Copied
     from perflab.studies.advisor.files import Measured
@@ -127,5 +128,18 @@ def print_idle(idle: tuple[Idle, ...]) -> None:
         console.print(
             f"[yellow]{one.fault}[/]: {escape(one.name)} on {escape(one.table)},"
             f" {one.size_bytes / 1024:,.0f} KiB ({escape(one.reason)}): {escape(one.ddl)};",
+            soft_wrap=True,
+        )
+
+
+def print_returns(returns: tuple[Return, ...]) -> None:
+    """Each index that is there, left out on the copy: who misses it, and what it costs."""
+    for one in returns:
+        who = ", ".join((*one.faster, *one.slower)) or "no statement measured"
+        colour = "green" if one.finding == "earns" else "yellow"
+        console.print(
+            f"[{colour}]there already[/]: {escape(one.index.name)} on {escape(one.table)}:"
+            f" {one.finding} ({escape(who)}), {one.index.size_bytes / 1024:,.0f} KiB,"
+            f" about {max(0.0, one.wal_bytes):,.0f} B of WAL a row written",
             soft_wrap=True,
         )

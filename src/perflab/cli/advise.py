@@ -17,6 +17,7 @@ from perflab.cli.advice_printed import (
     print_idle,
     print_proof,
     print_refused,
+    print_returns,
     print_unchanged,
 )
 from perflab.cli.console import console, progress_bars
@@ -149,7 +150,8 @@ def _on_copy(
     print_refused(read, [str(one) for one in found.measured.unplanned])
     print_estimate(found.measured.advice)
     print_proof(found.measured, found.extent.words)
-    print_idle(found.measured.advice.idle)
+    print_returns(found.returns)
+    print_idle(found.idle)
     print_upkeep(found.upkeep, found.extent.words)
     print_findings(inspect_target(url))
     print_unchanged(found)

@@ -10,7 +10,6 @@ from typing import Literal
 
 import msgspec
 import psycopg
-from psycopg.sql import SQL, Identifier
 
 from perflab.errors import PerflabError
 from perflab.schema.indexes import CATALOGUE, IndexSpec
@@ -105,7 +104,10 @@ def build_indexes(
 
 
 def drop_indexes(conninfo: str, names: Sequence[str]) -> None:
-    """Drop indexes without blocking writers; names that do not exist are passed over."""
+    """Drop indexes without blocking writers; names that do not exist are passed over.
+
+    Names are as SQL writes them, with a schema where the search path does not lead there.
+    """
     with psycopg.connect(conninfo, autocommit=True) as conn:
         for name in names:
             _drop(conn, name)
@@ -113,8 +115,8 @@ def drop_indexes(conninfo: str, names: Sequence[str]) -> None:
 
 def index_state(conn: psycopg.Connection, spec: IndexSpec) -> State:
     """What the database holds under the name of ``spec``."""
-    state = _state(conn, spec.name)
-    if state == "valid" and _definition(conn, spec.name) != _wanted(conn, spec):
+    state = _state(conn, spec.path)
+    if state == "valid" and _definition(conn, spec.path) != _wanted(conn, spec):
         return "different"
     return state
 
@@ -161,15 +163,15 @@ def _build_one(
     if state == "building":
         return _add(report, elsewhere=spec.name)
     if state == "different":
-        has = _definition(conn, spec.name)
+        has = _definition(conn, spec.path)
         reason = f"an index of this name exists with another definition ({has}); drop or rename it"
         return _add(report, failed=Failed(spec.name, reason))
     if state == "invalid":
-        _drop(conn, spec.name)
+        _drop(conn, spec.path)
     try:
         built = _build(conninfo, conn, spec, step)
     except psycopg.errors.DuplicateTable:
-        if _state(conn, spec.name) != "building":
+        if _state(conn, spec.path) != "building":
             raise
         return _add(report, elsewhere=spec.name)  # someone else began a moment ago
     report = _add(report, built=built)
@@ -190,7 +192,7 @@ def _build(conninfo: str, conn: psycopg.Connection, spec: IndexSpec, step: Step)
     build_s = time.perf_counter() - started
     size, wal = conn.execute(
         "SELECT pg_relation_size(%s::regclass), pg_wal_lsn_diff(pg_current_wal_insert_lsn(), %s)",
-        [spec.name, lsn],
+        [spec.path, lsn],
     ).fetchone() or (0, 0)
     return Built(spec.name, build_s, int(size), int(wal))
 
@@ -236,15 +238,15 @@ def _leave_clean(conn: psycopg.Connection, spec: IndexSpec, error: psycopg.Error
     if isinstance(error, psycopg.errors.LockNotAvailable):
         reason += " (an older transaction or a lock outlasted lock_timeout_s)"
     try:
-        if _state(conn, spec.name) == "invalid":
-            _drop(conn, spec.name)
+        if _state(conn, spec.path) == "invalid":
+            _drop(conn, spec.path)
     except psycopg.Error:
         reason += "; an invalid leftover remains, which the next build replaces"
     return reason
 
 
 def _drop(conn: psycopg.Connection, name: str) -> None:
-    conn.execute(SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(Identifier(name)))
+    conn.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}".encode())
 
 
 def _definition(conn: psycopg.Connection, index: str) -> str:
@@ -264,10 +266,11 @@ def _definition(conn: psycopg.Connection, index: str) -> str:
 
 def _wanted(conn: psycopg.Connection, spec: IndexSpec) -> str:
     """The same for ``spec``: built on an empty temporary copy of its table, then forgotten."""
-    table = Identifier(spec.table)
+    bare = spec.table.rpartition(".")[2]
     with conn.transaction(force_rollback=True):
-        conn.execute(SQL("CREATE TEMP TABLE {} (LIKE {})").format(table, table))
-        conn.execute(spec.create_sql(concurrently=False).encode())
+        conn.execute(f"CREATE TEMP TABLE {bare} (LIKE {spec.table})".encode())
+        copied = msgspec.structs.replace(spec, table=bare)
+        conn.execute(copied.create_sql(concurrently=False).encode())
         return _definition(conn, f"pg_temp.{spec.name}")
 
 

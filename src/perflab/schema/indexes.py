@@ -31,6 +31,12 @@ class IndexSpec(msgspec.Struct, frozen=True):
     unique: bool = False
 
     @property
+    def path(self) -> str:
+        """The name with the schema of its table, where ``table`` has one: there the index is."""
+        schema = self.table.rpartition(".")[0]
+        return f"{schema}.{self.name}" if schema else self.name
+
+    @property
     def ddl(self) -> str:
         """The statement as one would write it in a migration."""
         return self.create_sql()

@@ -1,8 +1,13 @@
 """The advisor study: what 02_index_advisor measures, in the order in which it shows it."""
 
 from perflab.studies.advisor.case import advise_case, make_case
-from perflab.studies.advisor.maintenance import look_after_parcels
-from perflab.studies.advisor.proving import against_catalogue, prove_case, results_of
+from perflab.studies.advisor.maintenance import look_after_case, look_after_parcels
+from perflab.studies.advisor.proving import (
+    against_catalogue,
+    prove_case,
+    results_of,
+    returns_of_catalogue,
+)
 from perflab.studies.advisor.slow import build_and_watch, find_slow
 from perflab.studies.advisor.views.advice import (
     dropped_table,
@@ -21,6 +26,7 @@ from perflab.studies.advisor.views.maintenance import (
     mended_table,
     misestimates_table,
 )
+from perflab.studies.advisor.views.returns import returns_table
 from perflab.studies.advisor.views.slow import flips_table, slow_plot, slow_table
 
 __all__ = [
@@ -33,6 +39,7 @@ __all__ = [
     "findings_table",
     "flips_table",
     "idle_table",
+    "look_after_case",
     "look_after_parcels",
     "make_case",
     "mended_plot",
@@ -42,6 +49,8 @@ __all__ = [
     "prove_case",
     "rejected_table",
     "results_of",
+    "returns_of_catalogue",
+    "returns_table",
     "rivalry_table",
     "rivals_plot",
     "slow_plot",

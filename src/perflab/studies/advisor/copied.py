@@ -21,11 +21,15 @@ from perflab.advisor.copying.shape import Shape, read_shape, with_parents
 from perflab.advisor.copying.transfer import Extent, fill
 from perflab.advisor.copying.witness import Verdict, Witness, compared, observe
 from perflab.advisor.errors import AdvisorError, StatementError, said
+from perflab.advisor.existing import Idle, idle_indexes
+from perflab.advisor.guest import guest_on
+from perflab.advisor.returns import Return, judged, measure_returns
 from perflab.advisor.selection import Limits
 from perflab.advisor.settings import with_settings
 from perflab.advisor.sql import tables_of
 from perflab.advisor.statement_stats import take_snapshot
 from perflab.advisor.target import VARIABLE, looking_at
+from perflab.advisor.timed import timed_statement
 from perflab.advisor.workload import Statement
 from perflab.database.own import Databases
 from perflab.profiles import AdvisorSizes
@@ -34,7 +38,7 @@ from perflab.services import Postgres
 from perflab.studies.advisor.files import STATEMENT_S, Measured, measure_as_guest
 from perflab.studies.advisor.maintenance import Upkeep, look_after
 
-_BEFORE, _ADVISED = "advise_copy", "advise_copy_advised"
+_BEFORE, _ADVISED, _LEFT_OUT = "advise_copy", "advise_copy_advised", "advise_copy_left_out"
 _MENDED = "advise_copy_mended"
 
 
@@ -57,6 +61,10 @@ class Copied:
     """Advice measured on a copy, and what became of the target."""
 
     measured: Measured
+    returns: tuple[Return, ...]
+    """Of the indexes that are there, one by one."""
+    idle: tuple[Idle, ...]
+    """Those that could go by their definitions and the target's own counters."""
     upkeep: Upkeep
     """Statistics that the workload's plans want, on the copy with the advice."""
     extent: Extent
@@ -85,7 +93,10 @@ def advise_on_copy(
     """
     with _watched(url, copying) as target:
         asked = statements_of(take_snapshot(target, plans=0)) if statements is None else statements
-        shape = _needed(target, asked)
+        catalog = read_catalog(target)
+        shape = _needed(target, asked, catalog)
+        tables = {table.name for table in shape.tables}
+        idle = idle_indexes(Catalog(tuple(t for t in catalog.tables if t.qualified in tables)))
         parts = plan_parts(shape.tables, copying.size_bytes)
         with open_server() as server:
             databases = Databases(server)
@@ -93,13 +104,23 @@ def advise_on_copy(
                 extent, witness = _copy(target, databases, shape, parts, copying, seed, step)
                 version = target.info.parameter_status("server_version") or "?"
                 target.close()  # nothing is open on the target while the copy is measured
-                measured = _measure(databases, shape, asked, sizes, seed, limits, step)
+                copies = _with_path(databases, shape, _BEFORE, _ADVISED)
+                measured = _measure(copies, asked, sizes, seed, limits, step)
+                returns = _returns(databases, shape, measured, idle, sizes, seed, step)
                 upkeep = _look_after(databases, measured, sizes, seed, step)
             finally:
                 databases.close()
             verdict, unseen = _after(url, copying, parts, witness, seed)
             return Copied(
-                measured, upkeep, extent, verdict, unseen, version.partition(" ")[0], server.version
+                measured=measured,
+                returns=returns,
+                idle=idle,
+                upkeep=upkeep,
+                extent=extent,
+                verdict=verdict,
+                unseen=unseen,
+                target_version=version.partition(" ")[0],
+                copy_version=server.version,
             )
 
 
@@ -126,9 +147,8 @@ def _watched(url: str, copying: CopyLimits) -> Iterator[psycopg.Connection]:
         raise AdvisorError(f"{VARIABLE}: {reason}")
 
 
-def _needed(target: psycopg.Connection, statements: Sequence[Statement]) -> Shape:
+def _needed(target: psycopg.Connection, statements: Sequence[Statement], catalog: Catalog) -> Shape:
     """The tables that the statements name, and their parents."""
-    catalog = read_catalog(target)
     shape = read_shape(target)
     names = _named(statements, catalog)
     by_name = {table.name: table for table in shape.tables}
@@ -171,22 +191,48 @@ def _copy(
     return extent, witness
 
 
+def _with_path(databases: Databases, shape: Shape, *labels: str) -> tuple[str, str]:
+    """conninfos of two databases in which names mean what they mean on the target."""
+    path = ",".join(shape.path)
+    first, second = (with_settings(databases.conninfo(label), search_path=path) for label in labels)
+    return first, second
+
+
 def _measure(
-    databases: Databases,
-    shape: Shape,
+    copies: tuple[str, str],
     statements: Sequence[Statement],
     sizes: AdvisorSizes,
     seed: int,
     limits: Limits,
     step: Step,
 ) -> Measured:
-    path = ",".join(shape.path)
-    before, advised = (
-        with_settings(databases.conninfo(label), search_path=path) for label in (_BEFORE, _ADVISED)
-    )
-    with psycopg.connect(before, autocommit=True) as conn:
+    with psycopg.connect(copies[0], autocommit=True) as conn:
         catalog = read_catalog(conn)
-    return measure_as_guest((before, advised), catalog, statements, sizes, seed, limits, step)
+    return measure_as_guest(copies, catalog, statements, sizes, seed, limits, step)
+
+
+def _returns(
+    databases: Databases,
+    shape: Shape,
+    measured: Measured,
+    idle: Sequence[Idle],
+    sizes: AdvisorSizes,
+    seed: int,
+    step: Step,
+) -> tuple[Return, ...]:
+    """Each index that is there left out, for the statements that were measured."""
+    statements = measured.runnable
+    catalog = measured.advice.catalog
+    if not (statements and judged(catalog)):
+        return ()
+    databases.clone(_BEFORE, _LEFT_OUT)
+    copies = _with_path(databases, shape, _BEFORE, _LEFT_OUT)
+    schemas = sorted({table.schema for table in catalog.tables})
+    timed = [one for statement in statements if (one := timed_statement(statement))]
+    with guest_on(copies, schemas, STATEMENT_S) as (full, without):
+        return measure_returns(
+            *copies, timed, statements, catalog, idle, sizes, seed, step, (full, without)
+        )
 
 
 def _look_after(
@@ -197,7 +243,7 @@ def _look_after(
         return make_conninfo(conninfo, dbname=cloned["dbname"])
 
     return look_after(
-        measured.advised, copy, measured.advice.statements, sizes, seed, step,
+        measured.advised, copy, measured.runnable, sizes, seed, step,
         guest_s=STATEMENT_S, state=False,
     )  # fmt: skip
 

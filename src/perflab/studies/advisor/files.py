@@ -42,6 +42,12 @@ class Measured:
     proof: Proof | None
     """None where nothing was chosen or nothing could be run."""
 
+    @property
+    def runnable(self) -> tuple[Statement, ...]:
+        """Statements that were planned and ran once without harm."""
+        untimed = {one.name for one in self.untimed}
+        return tuple(one for one in self.advice.statements if one.name not in untimed)
+
     def cells(self, comparison: Comparison) -> tuple[str, str, str]:
         """Before, after and their ratio as people read them."""
         ratio = comparison.median

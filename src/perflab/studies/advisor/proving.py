@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import psycopg
@@ -12,6 +12,7 @@ from perflab.advisor.advice import Advice
 from perflab.advisor.catalog import read_catalog
 from perflab.advisor.existing import Idle, idle_indexes
 from perflab.advisor.proof import Proof, measure, prove
+from perflab.advisor.returns import Return, measure_returns
 from perflab.database.index_builder import BuildReport, build_indexes
 from perflab.measure.comparison import Comparison, compare
 from perflab.measure.results import Origin, Result, from_comparison
@@ -30,6 +31,9 @@ MOST_RATIO = 1.10
 @dataclass(frozen=True)
 class Rivalry:
     """The catalogue (before) against the advice (after), same rows, same questions."""
+
+    database: str = field(repr=False)
+    """conninfo of the copy with the catalogue."""
 
     by_statement: dict[str, Comparison]
     overall: Comparison
@@ -85,6 +89,7 @@ def against_catalogue(
     with psycopg.connect(catalogued, autocommit=True) as conn:
         idle = idle_indexes(read_catalog(conn))
     return Rivalry(
+        database=catalogued,
         by_statement={one.name: compare(samples, operations=[one.name]) for one in case.timed},
         overall=overall,
         geometric=geometric_ratio(samples),
@@ -95,6 +100,19 @@ def against_catalogue(
         catalogued_bytes=sum(one.size_bytes for one in built.built),
         idle=idle,
     )
+
+
+def returns_of_catalogue(
+    case: Case, rivalry: Rivalry, sizes: AdvisorSizes, seed: int, step: Step | None = None
+) -> tuple[Return, ...]:
+    """Leave each index of the catalogue out in turn, in a copy, and measure who misses it."""
+    without = case.datasets.copy(rivalry.database, "advisor_left_out")
+    with psycopg.connect(rivalry.database, autocommit=True) as conn:
+        catalog = read_catalog(conn)
+    return measure_returns(
+        rivalry.database, without, case.timed, case.statements, catalog, rivalry.idle, sizes, seed,
+        step,
+    )  # fmt: skip
 
 
 def geometric_ratio(samples: Samples) -> Estimate:
