@@ -32,8 +32,6 @@ _SETTINGS = {
     "sample_rate": "1",
 }
 _ENTRY = re.compile(r"duration: ([\d.]+) ms  plan:\s*")
-_CONTINUED = re.compile(r"^\t", re.MULTILINE)
-"""How the server begins the further lines of an entry in its log."""
 
 
 @contextmanager
@@ -80,7 +78,7 @@ def read_log(path: Path, calls: CallLog) -> int:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise AdvisorError(f"{path}: cannot be read ({error.strerror})") from None
-    return count_entries(_CONTINUED.sub("", text), calls)
+    return count_entries(text, calls)
 
 
 def count_entries(text: str, calls: CallLog) -> int:

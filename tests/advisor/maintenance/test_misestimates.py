@@ -89,8 +89,9 @@ def test_the_lowest_wrong_place_is_told_with_the_columns_it_asks_about(
     (found,) = seen(
         goods,
         catalog,
-        """SELECT e.day, count(*) FROM goods g JOIN events e ON e.goods_id = g.id
-           WHERE g.zip = 'z17' AND g."City" = 'c17' AND g.id > 0 GROUP BY e.day""",
+        # the join is wrong as well, and the grouping above it: because of the scan
+        """SELECT e.goods_id, count(*) FROM goods g JOIN events e ON e.day <= g.size
+           WHERE g.zip = 'z17' AND g."City" = 'c17' AND g.id > 0 GROUP BY e.goods_id""",
     )
 
     assert (found.seen.table, found.seen.columns) == ("goods", ('"City"', "id", "zip"))
