@@ -16,9 +16,12 @@ from perflab.capacity.queues import People
 from perflab.capacity.scalability import NotFitted
 from perflab.schema.indexes import CATALOGUE
 from perflab.services import Services
+from perflab.studies.api.ceiling import Served
 from perflab.studies.api.parts import FULL, NO_CACHE
-from perflab.studies.capacity import crowds
+from perflab.studies.api.site import StudyError
+from perflab.studies.capacity import attribution, crowds
 from perflab.studies.capacity import stores as stores_module
+from perflab.studies.capacity.attribution import Counts, counts_of
 from perflab.studies.capacity.crowds import gather
 from perflab.studies.capacity.held_back import HeldBack
 from perflab.studies.capacity.ladder import put_closed
@@ -39,9 +42,20 @@ def stack(services: Services) -> Iterator[Stack]:
         yield open_stack(lab, SIZES)
 
 
-def test_everybody_comes_to_send_every_kind_of_request(stack: Stack) -> None:
-    assert stack.people == 29, "30 would give each user one kind for ever"
-    assert [len(turn_takers(stack.site.people[:n])) for n in (1, 10, 12, 15)] == [1, 9, 11, 13]
+def test_everybody_sends_every_kind_of_request_in_its_order(stack: Stack) -> None:
+    assert stack.people == 21, "30 would give each user one kind for ever"
+    some = [len(turn_takers(stack.site.people[:n])) for n in (0, 1, 10, 11, 20, 21)]
+    assert some == [0, 1, 1, 11, 11, 21]
+    kinds = [
+        (request.method, request.target.split("?")[0].rstrip("0123456789"))
+        for request in stack.full.traffic.take(21 * 10)[::21]
+    ]
+    page, one = ("GET", "/tasks"), ("GET", "/tasks/")
+    assert sorted(kinds) == sorted(
+        [page] * 6 + [one] * 2 + [("POST", "/tasks"), ("PATCH", "/tasks/")]
+    )
+    write = kinds.index(("POST", "/tasks"))
+    assert kinds[(write + 1) % 10] == ("PATCH", "/tasks/"), "both writes, then eight reads"
 
 
 def test_the_arms_differ_by_cache_and_indexes_and_answer_alike(stack: Stack) -> None:
@@ -119,6 +133,27 @@ def test_a_server_without_statistics_of_statements_is_left_out_and_no_error(
     asked.close()
     assert np.isnan(times.postgres_s)
     assert times.redis_s > 0
+
+
+def test_a_server_that_was_overrun_is_given_time_to_tell_its_counters(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = 0
+
+    def busy(served: Served) -> Counts:
+        nonlocal asked
+        asked += 1
+        if asked in (2, 3):  # after the load
+            raise StudyError("the API did not answer within 10 s")
+        return counts_of(served)
+
+    monkeypatch.setattr(attribution, "counts_of", busy)
+    assert put_closed(stack.full, 4, 0.1).found.counts.lookups > 0
+    assert asked == 4
+    monkeypatch.setattr(attribution, "PATIENT_S", 0.0)
+    asked = 0
+    with pytest.raises(StudyError, match="did not answer"):
+        put_closed(stack.full, 4, 0.1)
 
 
 def test_users_beyond_the_limit_of_open_files_are_left_out(

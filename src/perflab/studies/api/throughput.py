@@ -176,9 +176,9 @@ def measure_throughput(
     return Throughput(closed, Crowd(label, 200, tuple(opened)), rate, len(crowd))
 
 
-def warm(served: Served, requests: Sequence[Request]) -> Reading:
+def warm(served: Served, requests: Sequence[Request], rate_rps: float = WARM_RPS) -> Reading:
     """Every request once, so that its answer is in the caches."""
-    due_s = np.arange(len(requests)) / WARM_RPS
+    due_s = np.arange(len(requests)) / rate_rps
     return served.due(lambda number: requests[number], due_s, own_process=False)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
@@ -22,6 +23,9 @@ MANY_WAIT: Final = 0.05
 """and a pool in which so many checkouts wait; both may be true."""
 LATE_MS: Final = 10.0
 """An event loop that is so late on a core with room is kept by somebody."""
+PATIENT_S: Final = 60.0
+"""How long a server may take to tell its counters after a load: one that was overrun has requests
+in line whose clients have given up."""
 _METRICS: Final = Request("GET", "/metrics")
 
 T = TypeVar("T")
@@ -154,7 +158,7 @@ def attributed(
     counts_before, stores_before = counts_of(arm.served), arm.stores.read()
     outcome = load()
     stores = arm.stores.read() - stores_before
-    counts = counts_of(arm.served) - counts_before
+    counts = _counts_after(arm.served) - counts_before
     read = reading(outcome)
     samples = read.samples
     # the processes work until the last answer, also those to requests of the window's end
@@ -199,6 +203,18 @@ def counts_of(served: Served) -> Counts:
     if answer.status != 200:
         raise StudyError(f"/metrics was answered {answer.status}")
     return read_counts(answer.body.decode())
+
+
+def _counts_after(served: Served) -> Counts:
+    """The counters, as soon as the server tells them; a StudyError where it does not at all."""
+    ends = time.monotonic() + PATIENT_S
+    while True:
+        try:
+            return counts_of(served)
+        except (StudyError, OSError):
+            if time.monotonic() > ends:
+                raise
+            served.settle()
 
 
 def read_counts(text: str) -> Counts:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -28,6 +27,9 @@ from perflab.studies.capacity.stores import Stores
 NEITHER: Final = "no indexes, no cache"
 MIX: Final = "tasks"
 """The category of the plan that the load is made of."""
+_COLD_RPS: Final = 400.0
+"""First visits a second while the caches are filled: of thousands of users, more would outrun the
+server, and go without an answer."""
 _KINDS: Final = 10
 """A category repeats itself after so many requests."""
 
@@ -86,7 +88,7 @@ def open_stack(lab: Door, sizes: CapacitySizes, step: Step | None = None) -> Sta
     with ExitStack() as stack:
         served = stack.enter_context(site.serving(orders))
         lab.at_close(stack.pop_all().close)
-    warm(served[FULL], _reads(site.people))
+    warm(served[FULL], _reads(site.people), _COLD_RPS)
     stores = {
         POSTGRES: listening(site.services.postgres.port),
         REDIS: listening(site.services.redis.port),
@@ -104,9 +106,12 @@ def open_stack(lab: Door, sizes: CapacitySizes, step: Step | None = None) -> Sta
 
 
 def turn_takers(people: Sequence[Person]) -> tuple[Person, ...]:
-    """As many as there are, but so that everybody comes to send every kind of request."""
-    count = next((n for n in range(len(people), 0, -1) if math.gcd(n, _KINDS) == 1), 0)
-    return tuple(people[:count])
+    """As many as there are, but so that everybody sends every kind of request, in its order.
+
+    How often a cache hits depends on that order: on how many reads follow a write. One more than
+    a multiple of the kinds, and whoever comes again sends the next kind.
+    """
+    return tuple(people[: len(people) - (len(people) - 1) % _KINDS])
 
 
 def _mix(site: Site) -> Traffic:
