@@ -16,6 +16,7 @@ from perflab.advisor.selection import Choice, Selection
 from perflab.advisor.timed import timed_statement
 from perflab.advisor.whatif import built_in_transaction
 from perflab.advisor.workload import Statement, parse_workload
+from perflab.database.index_builder import drop_indexes
 from perflab.database.own import Databases
 from perflab.database.plans import explain
 from perflab.database.session import Session
@@ -158,6 +159,8 @@ def test_a_proof_keeps_what_helps_and_drops_what_nothing_uses(databases: Databas
     assert write.table == "orders"
     assert write.wal_after > write.wal_before > 0
     assert isinstance(write.comparison.mean, Interval)
+    candidate = kept.choice.candidate
+    assert set(write.no_longer_hot) == {*candidate.keys, *candidate.include}
 
 
 def test_an_index_that_misleads_the_planner_is_found_by_leaving_it_out(
@@ -212,6 +215,27 @@ def test_an_index_is_contested_where_it_never_serves_alone() -> None:
     }
 
     assert proof.contested((a, b, c, other), used) == (b,)
+
+
+def test_an_index_off_the_search_path_is_built_used_and_dropped(databases: Databases) -> None:
+    before, after = make(
+        databases,
+        'CREATE SCHEMA "Back"; CREATE TABLE "Back".room AS SELECT n, n % 900 AS kind'
+        ' FROM generate_series(1, 30000) n; ANALYZE "Back".room',
+    )
+    advice = advise_on(before, 'SELECT n FROM "Back".room WHERE kind = 7')
+    (choice,) = advice.selection.chosen
+
+    report = proof.build_chosen(after, advice.selection)
+    again = proof.build_chosen(after, advice.selection)
+
+    assert not report.failed
+    assert again.skipped == (choice.candidate.name,)
+    assert proof.used_indexes(after, advice.statements) == {
+        "statement_1": frozenset([choice.candidate.name])
+    }
+    drop_indexes(after, [choice.candidate.spec().path])
+    assert proof.used_indexes(after, advice.statements) == {"statement_1": frozenset()}
 
 
 def test_a_write_of_a_workload_is_timed_and_taken_back(databases: Databases) -> None:

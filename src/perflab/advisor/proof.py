@@ -17,6 +17,7 @@ import psycopg
 from perflab.advisor.candidates import Candidate
 from perflab.advisor.catalog import Catalog
 from perflab.advisor.explain import estimate, looking
+from perflab.advisor.heap_only import heap_only
 from perflab.advisor.selection import Choice, Rejected, Selection
 from perflab.advisor.timed import Timed
 from perflab.advisor.workload import Statement
@@ -174,6 +175,8 @@ def measure_writes(
                 compare(samples, operations=[table]),
                 wal_per_row(conn_before, what),
                 wal_per_row(conn_after, what),
+                heap_only(before, catalog.by_name[table]),
+                heap_only(after, catalog.by_name[table]),
             )
             for table, what in replaced.items()
         )

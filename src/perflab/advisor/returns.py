@@ -81,8 +81,9 @@ def measure_returns(
     """The return of every index in ``full`` that keeps no promise (unique, primary key).
 
     ``without`` is an equal copy, and the same again afterwards but for dead rows; ``catalog`` is
-    that of both, ``idle`` what speaks against indexes where they are in use. ``guests`` are the two as the role that the statements run as, where they are
-    not to be trusted with an administrator's rights.
+    that of both, ``idle`` what speaks against indexes where they are in use. ``guests`` are the
+    two as the role that the statements run as, where they are not to be trusted with an
+    administrator's rights.
     """
     used = used_indexes(full, statements)
     faults = {one.name: one.fault for one in idle}

@@ -15,11 +15,11 @@ from typing import Protocol
 
 import msgspec
 import psycopg
-from psycopg import sql
 
 from perflab.advisor.candidates import Candidate
 from perflab.advisor.errors import AdvisorError
 from perflab.advisor.explain import estimate, looking
+from perflab.schema.indexes import IndexSpec
 
 HYPOPG_METHODS = frozenset({"btree", "brin", "hash"})
 _LOOKS_S = 10.0
@@ -100,34 +100,36 @@ class _Built:
         for candidate in active:
             if candidate not in self._names and candidate not in self.rejected:
                 self._build(candidate)
-        hidden = [n for c, n in self._names.items() if c.table in tables and c not in active]
+        hidden = [c for c in self._names if c.table in tables and c not in active]
         with self._conn.transaction(force_rollback=True):
             if hidden:
-                names = sql.SQL(", ").join(map(sql.Identifier, hidden))
-                self._conn.execute(sql.SQL("DROP INDEX {}").format(names))
+                paths = ", ".join(self._spec(candidate).path for candidate in hidden)
+                self._conn.execute(f"DROP INDEX {paths}".encode())
             return _answer(self._conn, examples, {n: c for c, n in self._names.items()})
 
     def _build(self, candidate: Candidate) -> None:
-        name = f"perflab_what_if_{len(self._names)}"
-        spec = msgspec.structs.replace(candidate.spec(), name=name)
+        self._names[candidate] = f"perflab_what_if_{len(self._names)}"
+        spec = self._spec(candidate)
         try:
             with self._conn.transaction():
                 self._conn.execute(spec.create_sql(concurrently=False).encode())
                 if any("(" in key for key in candidate.keys):
                     # what an expression's values are like is known once it has an index
                     self._conn.execute(f"ANALYZE {candidate.table}".encode())
-                schema = candidate.table.rpartition(".")[0]
-                where = f"{schema}.{name}" if schema else name
                 row = self._conn.execute(
-                    "SELECT pg_relation_size(%s::regclass)", [where]
+                    "SELECT pg_relation_size(%s::regclass)", [spec.path]
                 ).fetchone()
         except psycopg.Error as error:
             if self._conn.broken or self._conn.closed:
                 raise
+            del self._names[candidate]
             self.rejected[candidate] = str(error).splitlines()[0]
         else:
-            self._names[candidate] = name
             self.size_bytes[candidate] = int(row[0]) if row else 0
+
+    def _spec(self, candidate: Candidate) -> IndexSpec:
+        """The candidate under the name that it has here."""
+        return msgspec.structs.replace(candidate.spec(), name=self._names[candidate])
 
 
 class _Imagined:

@@ -13,6 +13,7 @@ import psycopg
 from psycopg import sql
 
 from perflab.advisor.catalog import TableFacts
+from perflab.advisor.heap_only import HeapOnly
 from perflab.database.session import Session
 from perflab.measure.comparison import Comparison
 from perflab.measure.experiment import Draw, Params
@@ -30,6 +31,14 @@ class WriteCost:
     wal_before: float
     """Bytes a row."""
     wal_after: float
+    hot_before: HeapOnly
+    """Which updates are heap-only."""
+    hot_after: HeapOnly
+
+    @property
+    def no_longer_hot(self) -> tuple[str, ...]:
+        """Columns whose updates the new indexes make write to every index of the table."""
+        return self.hot_after.lost_since(self.hot_before)
 
 
 @dataclass(frozen=True)

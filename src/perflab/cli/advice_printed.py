@@ -110,7 +110,12 @@ def print_proof(found: Measured, extent: str = "") -> None:
         _before, _after, ratio = found.cells(cost.comparison)
         console.print(
             f"writers of {cost.table} take {ratio} of the time, {cost.wal_after:,.0f} B of WAL a"
-            f" row instead of {cost.wal_before:,.0f}",
+            f" row instead of {cost.wal_before:,.0f}; heap-only (HOT) updates: "
+            + (
+                f"no longer of {', '.join(cost.no_longer_hot)}"
+                if cost.no_longer_hot
+                else "as before"
+            ),
             soft_wrap=True,
         )
     for dropped in proof.dropped:

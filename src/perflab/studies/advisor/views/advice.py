@@ -152,6 +152,9 @@ def writes_table(proof: Proof) -> Table | NotRun:
                 **comparison_row(cost.comparison),
                 "wal_before": cost.wal_before,
                 "wal_after": cost.wal_after,
+                "hot_before": 100 * cost.hot_before.mean,
+                "hot_after": 100 * cost.hot_after.mean,
+                "no_longer": ", ".join(cost.no_longer_hot) or "none",
             }
             for cost in proof.writes
         ]
@@ -166,9 +169,13 @@ def writes_table(proof: Proof) -> Table | NotRun:
             Column("aa", "A/A ratio", 2, interval=True),
             Column("wal_before", "WAL a row before (B)", 0),
             Column("wal_after", "after (B)", 0),
+            Column("hot_before", "HOT updates before (%)", 0),
+            Column("hot_after", "after (%)", 0),
+            Column("no_longer", "no longer HOT"),
         ],
         title="What writers pay: rows taken out and put in again",
-        subtitle="Foreign keys are checked in both arms. Every row pays for each of its indexes.",
+        subtitle="Foreign keys are checked in both arms. Every row pays for each of its indexes."
+        " HOT: heap-only (n_tup_hot_upd), each column updated alike, pages with room.",
     )
 
 
