@@ -19,6 +19,7 @@ from granian.server.embed import Server
 from perflab.api.garbage import rarely_collected
 from perflab.api.threads import patient_threads
 from perflab.asgi import App, Message, Receive, Scope, Send
+from perflab.descriptors import allow_connections
 from perflab.errors import PerflabError
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
@@ -59,6 +60,7 @@ async def serve(
     Raises:
         ServerFailed: the application's startup failed.
     """
+    allow_connections(_CONNECTIONS)
     watched = _Watched(app)
     server = Server(
         watched,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from perflab.descriptors import TooFewFiles, need_connections
 from perflab.load.apart import in_process, in_thread
 from perflab.load.arrivals import positive, whole
 from perflab.load.engine import Engine, carry_out
@@ -61,14 +62,15 @@ def run_open(
             serving what is measured: threads of one interpreter take turns.
         live: counts along, for whoever watches from another thread; not in a process of its own.
 
-    A LoadError names an argument that cannot be used, or a host without an address.
+    A LoadError names an argument that cannot be used, more connections than this process may have
+    files open, or a host without an address.
     """
     if own_process and live is not None:
         raise LoadError("live: a load in a process of its own cannot be watched from this one")
     due = ascending(due_s)
     wires, order = rendered(target, requests, len(due))
     limits = Limits(
-        connections=whole("connections", connections, 1),
+        connections=_granted("connections", connections),
         waiting=whole("waiting", waiting, 0),
         timeout_s=positive("timeout_s", timeout_s),
         keep_header=field_name(keep_header),
@@ -110,9 +112,10 @@ def run_closed(
         keep_body: keep every body; mind the memory.
         own_process: run in a fresh process, as for ``run_open``.
 
-    A LoadError names an argument that cannot be used, or a host without an address.
+    A LoadError names an argument that cannot be used, more connections than this process may have
+    files open, or a host without an address.
     """
-    users = whole("users", users, 1)
+    users = _granted("users", users)
     shape = Closed(users, positive("seconds", seconds), pauses(think_s))
     wires, order = rendered(target, requests, None)
     limits = Limits(
@@ -124,3 +127,12 @@ def run_closed(
     )
     plan = Plan(target.host, target.port, wires, order, shape, limits)
     return in_process(plan) if own_process else in_thread(Engine(lambda: carry_out(plan)))
+
+
+def _granted(name: str, connections: int) -> int:
+    """So many connections, with this process's limit of open files raised for them."""
+    try:
+        need_connections(whole(name, connections, 1))
+    except TooFewFiles as error:
+        raise LoadError(f"{name}: {error}") from None
+    return connections

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import resource
 from pathlib import Path
 from typing import Final
 
+from perflab.descriptors import TooFewFiles, need_connections
 from perflab.realtime.errors import RealtimeError
 
-_SPARE_FILES: Final = 64
-"""Descriptors that are needed beside connections."""
 _PORTS: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
@@ -19,15 +17,10 @@ def need_files(connections: int) -> None:
     Raises:
         RealtimeError: the limit of open files is too low and cannot be raised.
     """
-    needed = connections + _SPARE_FILES
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < needed:
-        if hard != resource.RLIM_INFINITY and hard < needed:
-            raise RealtimeError(
-                f"{connections} connections need {needed} open files, and this process may have"
-                f" {hard}; raise the limit (ulimit -n {needed}) or ask for fewer"
-            )
-        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+    try:
+        need_connections(connections)
+    except TooFewFiles as error:
+        raise RealtimeError(str(error)) from None
 
 
 def need_ports(connections: int, setting: Path = _PORTS) -> None:

@@ -29,6 +29,7 @@ from perflab.studies.capacity.opened import NEITHER, Stack, open_stack, turn_tak
 from perflab.studies.capacity.rounds import climb
 from perflab.studies.capacity.steps import climb_open
 from perflab.studies.capacity.stores import Stores
+from perflab.studies.capacity.views.loads import crowds_table
 from small_lab import SmallLab
 
 SIZES = some_sizes(identities=30, loads=[1, 4], load_s=0.15, step_s=0.15, people=[20])
@@ -159,9 +160,12 @@ def test_a_server_that_was_overrun_is_given_time_to_tell_its_counters(
 def test_users_beyond_the_limit_of_open_files_are_left_out(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(crowds, "_open_files", lambda: 210.0)
+    monkeypatch.setattr(crowds, "room_for", lambda: 19.0)
     people = People(daily_users=100, think_s=0.2)
-    assert not gather(stack.full, people, 5_000.0, NotFitted("no model"), SIZES).measured
+    found = gather(stack.full, people, 5_000.0, NotFitted("no model"), SIZES)
+    assert not found.measured
+    assert found.left_out == (20,)
+    assert "(ulimit -n): 20." in crowds_table(found).subtitle
 
 
 def test_users_who_pause_make_the_requests_that_littles_law_says(stack: Stack) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import resource
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -13,6 +11,7 @@ import pandas as pd
 
 from perflab.capacity.queues import People
 from perflab.capacity.scalability import NotFitted
+from perflab.descriptors import room_for
 from perflab.measure.statistics import Estimate, Interval, NotEstimable, exact
 from perflab.profiles import CapacitySizes
 from perflab.progress import Step
@@ -20,7 +19,7 @@ from perflab.studies.capacity.ladder import Rung, put_closed
 from perflab.studies.capacity.model import Model, cores_for, most_users, p95_ms
 from perflab.studies.capacity.opened import Arm
 
-_OTHER_FILES: Final = 200
+_COLUMNS: Final = ("users", "how", "rps", "measured_ms", "simulated_ms", "n", "holds")
 ANSWERED: Final = 0.999
 """The share of requests with a good answer in a load that holds."""
 
@@ -57,6 +56,8 @@ class Crowds:
     """Users that one core holds: extrapolated."""
     simulated: dict[int, Estimate]
     """p95 in ms of the crowds that ran, and of all that are wanted on one core: simulated."""
+    left_out: tuple[int, ...] = ()
+    """Numbers of users that the machine allows too few open files for."""
 
     @property
     def wanted(self) -> int:
@@ -123,7 +124,8 @@ def gather(
     from the first moment on as often as later.
     """
     measured: list[Crowd] = []
-    possible = [users for users in sizes.people if users + _OTHER_FILES <= _open_files()]
+    possible = [users for users in sizes.people if users <= room_for()]
+    left_out = tuple(users for users in sizes.people if users > room_for())
     for number, users in enumerate(possible):
         if step:
             step(f"{users:,} users", number, len(possible))
@@ -132,17 +134,11 @@ def gather(
         if not measured[-1].holds:
             break
     if isinstance(model, NotFitted):
-        return Crowds(tuple(measured), people, promised_ms, model, {})
+        return Crowds(tuple(measured), people, promised_ms, model, {}, left_out)
     asked = {*(crowd.users for crowd in measured), round(people.concurrent)}
     simulated = {users: p95_ms(model.closed(users, people.think_s)) for users in sorted(asked)}
     most = most_users(model, people.think_s, promised_ms)
-    return Crowds(tuple(measured), people, promised_ms, most, simulated)
-
-
-def _open_files() -> float:
-    """The most that a process of this machine may have."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return math.inf if hard == resource.RLIM_INFINITY else hard
+    return Crowds(tuple(measured), people, promised_ms, most, simulated, left_out)
 
 
 def crowds_frame(crowds: Crowds) -> pd.DataFrame:
@@ -164,7 +160,7 @@ def crowds_frame(crowds: Crowds) -> pd.DataFrame:
                 "holds": _finding(crowds, users),
             }
         )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=list(_COLUMNS))
 
 
 def _finding(crowds: Crowds, users: int) -> str:

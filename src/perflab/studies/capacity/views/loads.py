@@ -148,6 +148,7 @@ def held_back_table(found: tuple[Predicted, ...], model: Model | NotFitted) -> T
 
 def crowds_table(crowds: Crowds) -> Table:
     """Users who think."""
+    left_out = ", ".join(f"{users:,}" for users in crowds.left_out)
     return build(
         crowds_frame(crowds),
         [
@@ -161,7 +162,8 @@ def crowds_table(crowds: Crowds) -> Table:
         ],
         title=f"Users who pause for {crowds.people.think_s:g} s, on one core",
         subtitle="Measured: each on a connection of their own. Extrapolated: simulated, with the"
-        " station that stands in for this system.",
+        " station that stands in for this system."
+        + (f" Not tried for want of open files (ulimit -n): {left_out}." if left_out else ""),
     )
 
 
