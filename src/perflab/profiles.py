@@ -139,6 +139,12 @@ class LoadSizes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Seconds of wrk, each beside one of ours."""
     connections: int
     """WebSocket connections that are open at once."""
+    watched_s: float
+    """Seconds of the load that is watched while the server stops."""
+    watched_rounds: int
+    """Rounds of the experiment on what being watched costs."""
+    watched_calls: int
+    """Timed requests in a block of it."""
 
 
 class CapacitySizes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

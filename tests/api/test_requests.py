@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import httpx
 import msgspec
 import pytest
 
+from monitor.catalogue import families, full_name
 from perflab.api import problems
 from perflab.cache.entry import Invalidation
 from perflab.ratelimit import DEFAULT_POLICIES
@@ -246,6 +248,10 @@ def test_health_readiness_and_metrics(world: World) -> None:
             ):  # fmt: skip
                 assert name in text, name
             assert world.settings.secret not in text
+            told = set(re.findall(r"^# TYPE (perflab_(?!monitor_)\w+) ", text, re.MULTILINE))
+            assert told == {full_name(family) for family in families("API")}
+            asked = 'perflab_http_requests_total{operation="POST /auth/login",status="200"} 1.0'
+            assert asked in text
 
     run(scenario())
 

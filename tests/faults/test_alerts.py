@@ -19,10 +19,11 @@ import pytest
 
 from api.support import PASSWORD, START, create_database, settings_for
 from event_loop import PATIENCE_S, own_prefix, run, until
+from monitor.catalogue import families, full_name
 from perflab.api.credentials import set_password
 from perflab.monitor import MetricsRegistry
 from perflab.monitor.alerts import AlertEngine, Target, Transition, Watch, load_rules
-from perflab.monitor.alerts.scraping import read_samples
+from perflab.monitor.alerts.scraping import read_samples, scrape
 from perflab.paths import data_dir
 from perflab.ratelimit import DEFAULT_POLICIES
 from perflab.realtime.hub.apart import HubProcess
@@ -134,6 +135,9 @@ def test_quiet_then_faults_that_raise_their_alerts_and_clear_them(
         with Watch(AlertEngine(RULES), targets, every_s=EVERY_S) as watch:
             time.sleep(QUIET_S)
             assert watch.transitions == (), "a quiet run"
+            told = {sample.metric for sample in scrape(targets[1], RAISED_S) or ()}
+            plain = [family for family in families("Hub") if family.kind != "histogram"]
+            assert {full_name(family) for family in plain} <= told
 
             raised = {
                 ("CacheBreakerOpen", "api"),

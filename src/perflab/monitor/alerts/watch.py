@@ -16,6 +16,7 @@ from perflab.monitor.errors import MonitorError
 
 EVERY_S: Final = 0.5
 _LOG: Final = logging.getLogger("perflab.alerts")
+_LOG.addHandler(logging.NullHandler())
 
 Tell = Callable[[Transition], None]
 Look = Callable[[float, Target, "list[Sample] | None"], None]
@@ -28,9 +29,9 @@ class Watch:
     ...     run_open(...)
     >>> watch.transitions
 
-    Every change of an alert is logged (firing as a warning, else as information) and given to
-    ``tell``. A process that does not answer within ``every_s`` is down for that round; the others
-    are read at the same time, so that one that hangs delays nobody.
+    Every change of an alert is logged by ``perflab.alerts`` (firing as a warning, else as
+    information) and given to ``tell``. A process that does not answer within ``every_s`` is down
+    for that round; the others are read at the same time, so that one that hangs delays nobody.
 
     Args:
         engine: with the rules.

@@ -1,0 +1,1 @@
+"""What the monitoring study shows: a live panel, a timeline, tables."""
