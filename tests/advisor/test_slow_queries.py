@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
+from perflab.advisor.advice import plannable, statements_of
 from perflab.advisor.errors import AdvisorError
 from perflab.advisor.slow_queries import Thresholds, slow_queries
 from perflab.advisor.statement_stats import Counters, Seen, Snapshot, difference, take_snapshot
@@ -73,6 +74,24 @@ def test_values_and_comments_are_never_in_a_snapshot(conn: psycopg.Connection) -
         assert private not in held
 
 
+def test_a_statement_that_groups_by_position_has_a_plan_and_is_advised_on(
+    conn: psycopg.Connection,
+) -> None:
+    conn.execute("SELECT team, count(*) FROM people WHERE id > 17 GROUP BY 1 /* for ada */")
+
+    found = take_snapshot(conn)
+
+    (seen,) = (s for s in found.statements.values() if "people" in s.text)
+    assert seen.text == "SELECT team, count(*) FROM people WHERE id > $1 GROUP BY ?"
+    assert seen.plan_summary == "Seq Scan (people)"
+    (statement,) = (s for s in statements_of(found) if "people" in s.text)
+    assert plannable(conn, [statement]) == ((statement,), ())
+    assert "ada" not in repr(found)
+    # and what only reads the catalog is nobody's workload
+    conn.execute("SELECT relname FROM pg_catalog.pg_class WHERE relpages > 5")
+    assert not [s for s in statements_of(take_snapshot(conn)) if "relpages" in s.text]
+
+
 def test_a_statement_that_sorts_on_disk_is_slow_for_its_temporary_files(
     conn: psycopg.Connection,
 ) -> None:
@@ -85,6 +104,7 @@ def test_a_statement_that_sorts_on_disk_is_slow_for_its_temporary_files(
     (slow,) = slow_queries(difference(before, take_snapshot(conn)), thresholds)
 
     assert slow.text == "SELECT name FROM people ORDER BY name"
+    assert slow.temp_blocks_per_call
     assert slow.temp_blocks_per_call >= 1
     (reason,) = slow.reasons
     assert "temporary files" in reason

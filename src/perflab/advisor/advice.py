@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import psycopg
 
@@ -14,7 +15,7 @@ from perflab.advisor.existing import Idle, idle_indexes
 from perflab.advisor.explain import estimate, looking
 from perflab.advisor.reading import uses_of
 from perflab.advisor.selection import Limits, Selection, select
-from perflab.advisor.sql import parse_one
+from perflab.advisor.sql import parse_one, tables_of
 from perflab.advisor.statement_stats import Snapshot
 from perflab.advisor.whatif import WhatIf
 from perflab.advisor.workload import Statement
@@ -88,9 +89,17 @@ def advise(
 
 
 def statements_of(snapshot: Snapshot, most: int = 200) -> tuple[Statement, ...]:
-    """The costliest statements of a server's own statistics, with their calls."""
+    """The costliest statements of a server's own statistics, with their calls.
+
+    What reads system catalogs only, as the advisor itself does, is nobody's workload.
+    """
     seen = sorted(snapshot.statements.values(), key=lambda s: -s.counters.total_ms)
+    asked = (s for s in seen if any(not _is_system(*t) for t in tables_of(s.planned)))
     return tuple(
-        Statement(f"query {s.query_id}", s.text, float(max(1, s.counters.calls)))
-        for s in seen[:most]
+        Statement(f"query {s.query_id}", s.planned, float(max(1, s.counters.calls)))
+        for s in islice(asked, most)
     )
+
+
+def _is_system(schema: str, name: str) -> bool:
+    return schema == "information_schema" or name.startswith("pg_")

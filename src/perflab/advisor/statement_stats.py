@@ -45,13 +45,19 @@ class Seen(msgspec.Struct, frozen=True):
 
     query_id: int
     text: str
-    """With ``$n`` for values, as pg_stat_statements keeps it; comments taken out."""
+    """With ``$n`` for values, as pg_stat_statements keeps it; comments and what is left of values
+    taken out."""
     counters: Counters
     plan: str = ""
     """Fingerprint of its plan at that moment; empty where none was asked for or given."""
     plan_summary: str = ""
     key: str = ""
     """By which single calls of it are found, whoever saw them."""
+    planned: str = ""
+    """What the planner takes: as the server keeps it, never to be shown."""
+
+    def __repr__(self) -> str:
+        return f"Seen({self.query_id}, {self.text!r}, {self.counters!r}, {self.plan!r})"
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -96,9 +102,10 @@ def take_snapshot(conn: psycopg.Connection, *, plans: int = 20, timeout_s: float
             except StatementError:
                 others_ms += counters.total_ms
             else:
-                # comments may hold anything; literals are $n already, but for the server's reasons
+                # comments may hold anything; literals are $n already, but for GROUP BY 1 and its
+                # like, and for texts that the server had to forget in between
                 statements[query_id] = Seen(
-                    query_id, redacted(text), counters, key=statement_key(text)
+                    query_id, redacted(text), counters, key=statement_key(text), planned=text
                 )
         costly = sorted(statements.values(), key=lambda seen: -seen.counters.total_ms)[:plans]
         for seen in costly:
@@ -192,7 +199,7 @@ def _evictions(conn: psycopg.Connection, schema: str) -> int:
 
 def _with_plan(conn: psycopg.Connection, seen: Seen) -> Seen:
     try:
-        found: Estimate = estimate(conn, seen.text)
+        found: Estimate = estimate(conn, seen.planned)
     except psycopg.Error:
         return seen  # a type that cannot be told without its value, a table gone since
     return msgspec.structs.replace(

@@ -58,6 +58,8 @@ def test_a_table_in_order_needs_nothing() -> None:
         ({"rows": 900, "live": 900, "changed": 950, "rewritten": 950}, False),
         # rows that only came make the file grow; if it did not, the counter was late
         ({"changed": 10_000}, False),
+        ({"changed": 10_900, "rewritten": 900}, False),
+        ({"changed": 10_900, "rewritten": 5_000}, True),
         ({"changed": 10_000, "pages_now": 200}, True),
         ({"pages_now": 8, "pages": 8, "changed": 9_000, "rewritten": 9_000}, False),
         # counters lost: nothing counted, and the file has doubled

@@ -75,12 +75,13 @@ def _changed(table: TableHealth) -> float:
     """Rows changed since the last ANALYZE, as far as the file bears the counters out.
 
     A session's counters reach the server up to a minute late: rows that it loaded right before
-    its own ANALYZE are then told as changed after it. Rows that only came make a file grow.
+    its own ANALYZE are then told as changed after it. But rows that came made the file grow, or
+    took the place of others.
     """
-    if table.rewritten or table.rows <= 0 or not table.pages:
+    if table.rows <= 0 or not table.pages:
         return table.changed
-    fitting = table.rows / table.pages * (table.pages_now - table.pages + 1)
-    return min(float(table.changed), fitting)
+    grown = table.rows / table.pages * (table.pages_now - table.pages + 1)
+    return min(float(table.changed), grown + 2.0 * table.rewritten)
 
 
 def _dead(table: TableHealth, health: Health, limits: Limits) -> Iterator[Finding]:
