@@ -23,42 +23,15 @@ from perflab.database.session import Session
 from perflab.measure.statistics import Interval
 from perflab.profiles import AdvisorSizes
 from perflab.services import Postgres
+from perflab.studies.advisor.strangers import STRANGERS
 
 from .conftest import SHOP
 
 SIZES = AdvisorSizes(users=1, examples=1, rounds=20, calls=1, write_rows=50, write_rounds=20)
-PGBENCH = """
-    CREATE TABLE pgbench_accounts (aid int NOT NULL, bid int, abalance int, filler char(84));
+TELLERS = """
     CREATE TABLE pgbench_tellers (tid int NOT NULL, bid int, tbalance int, filler char(84));
-    INSERT INTO pgbench_accounts SELECT n, 1, 0, '' FROM generate_series(1, 20000) n;
     INSERT INTO pgbench_tellers SELECT n, 1, 0, '' FROM generate_series(1, 5000) n;
     ANALYZE;
-"""
-PGBENCH_SQL = """
-    -- calls: 100
-    UPDATE pgbench_accounts SET abalance = abalance + 5 WHERE aid = 777;
-    -- calls: 100
-    SELECT abalance FROM pgbench_accounts WHERE aid = 4711;
-    -- calls: 100
-    UPDATE pgbench_tellers SET tbalance = tbalance + 5 WHERE tid = 33;
-"""
-STAR = """
-    CREATE TABLE dates (date_id int PRIMARY KEY, year int, month int);
-    CREATE TABLE stores (store_id int PRIMARY KEY, city text);
-    CREATE TABLE products (product_id int PRIMARY KEY, brand text);
-    CREATE TABLE sales (date_id int, store_id int, product_id int, amount int, pad text);
-    INSERT INTO dates SELECT n, 2000 + n / 365, 1 + n / 30 % 12 FROM generate_series(1, 1000) n;
-    INSERT INTO stores SELECT n, 'city ' || n FROM generate_series(1, 400) n;
-    INSERT INTO products SELECT n, 'brand ' || n / 2 FROM generate_series(1, 1000) n;
-    INSERT INTO sales SELECT 1 + n % 1000, 1 + n * 31 % 400, 1 + n * 17 % 1000, n, repeat('x', 80)
-        FROM generate_series(1, 60000) n;
-    ANALYZE;
-"""
-STAR_SQL = """
-    SELECT d.year, sum(s.amount) FROM sales s JOIN dates d USING (date_id)
-        JOIN products p ON p.product_id = s.product_id WHERE p.brand = 'brand 7' GROUP BY d.year;
-    SELECT sum(amount) FROM sales JOIN stores ON stores.store_id = sales.store_id
-        WHERE city = 'city 5' AND sales.product_id = 8;
 """
 
 
@@ -96,28 +69,23 @@ def pages(conninfo: str, statements: tuple[Statement, ...]) -> int:
 
 
 @pytest.mark.parametrize(
-    ("script", "workload", "indexes"),
-    [(PGBENCH, PGBENCH_SQL, 2), (STAR, STAR_SQL, 1)],
-    ids=["pgbench", "star"],
+    ("stranger", "indexes"),
+    list(zip(STRANGERS, (1, 1, 0), strict=True)),
+    ids=[name for name, _script, _workload in STRANGERS],
 )
 def test_schemas_it_was_not_written_for_need_a_fifth_of_the_pages_afterwards(
-    databases: Databases, script: str, workload: str, indexes: int
+    databases: Databases, stranger: tuple[str, str, str], indexes: int
 ) -> None:
-    before, after = make(databases, script)
+    _name, script, workload = stranger
+    before, after = make(databases, f"{script}; ANALYZE")
 
     advice = advise_on(before, workload)
     report = proof.build_chosen(after, advice.selection)
 
     assert not report.failed
-    assert len(report.built) == indexes
-    assert pages(after, advice.statements) < pages(before, advice.statements) / 5
-
-
-def test_a_workload_that_has_its_indexes_needs_nothing(databases: Databases) -> None:
-    before, _after = make(databases, STAR)
-    text = "SELECT * FROM stores WHERE store_id = 3; SELECT year FROM dates WHERE date_id = 9"
-
-    assert advise_on(before, text).selection.chosen == ()
+    assert len(report.built) == len(advice.selection.chosen) == indexes
+    if indexes:
+        assert pages(after, advice.statements) < pages(before, advice.statements) / 5
 
 
 def test_a_proof_keeps_what_helps_and_drops_what_nothing_uses(databases: Databases) -> None:
@@ -239,7 +207,7 @@ def test_an_index_off_the_search_path_is_built_used_and_dropped(databases: Datab
 
 
 def test_a_write_of_a_workload_is_timed_and_taken_back(databases: Databases) -> None:
-    before, _after = make(databases, PGBENCH)
+    before, _after = make(databases, TELLERS)
     statement = parse_workload("UPDATE pgbench_tellers SET tbalance = 9 WHERE tid = 1").statements[
         0
     ]
@@ -258,7 +226,7 @@ def test_a_statement_without_values_cannot_be_timed() -> None:
 
 
 def test_a_guest_reads_and_writes_rows_and_can_do_nothing_else(databases: Databases) -> None:
-    before, after = make(databases, PGBENCH)
+    before, after = make(databases, TELLERS)
     with guest_on((before, after), ("public",), timeout_s=0.2) as guests:
         for conninfo in guests:
             with psycopg.connect(conninfo, autocommit=True) as conn:

@@ -9,6 +9,7 @@ from perflab.studies.advisor.proving import (
     returns_of_catalogue,
 )
 from perflab.studies.advisor.slow import build_and_watch, find_slow
+from perflab.studies.advisor.strangers import meet_strangers
 from perflab.studies.advisor.views.advice import (
     dropped_table,
     estimate_table,
@@ -28,6 +29,7 @@ from perflab.studies.advisor.views.maintenance import (
 )
 from perflab.studies.advisor.views.returns import returns_table
 from perflab.studies.advisor.views.slow import flips_table, slow_plot, slow_table
+from perflab.studies.advisor.views.strangers import strangers_table
 
 __all__ = [
     "advise_case",
@@ -42,6 +44,7 @@ __all__ = [
     "look_after_case",
     "look_after_parcels",
     "make_case",
+    "meet_strangers",
     "mended_plot",
     "mended_table",
     "misestimates_table",
@@ -56,5 +59,6 @@ __all__ = [
     "slow_plot",
     "slow_table",
     "statements_plot",
+    "strangers_table",
     "writes_table",
 ]

@@ -20,6 +20,7 @@ from perflab.report import plots
 from perflab.report.not_run import NotRun
 from perflab.report.tables import Column, Table, build
 from perflab.studies.advisor.proving import LEAST_SHARE_PERCENT, MOST_RATIO, Rivalry
+from perflab.studies.advisor.views.words import word
 from perflab.studies.frames import comparison_row, triple
 
 _KIB = 1024
@@ -186,13 +187,13 @@ def rivalry_table(rivalry: Rivalry) -> Table:
             "what": "share of the catalogue's reduction",
             "bar": f"at least {LEAST_SHARE_PERCENT:.0f} %",
             **triple("value", rivalry.share_percent),
-            "verdict": _word(rivalry.share_percent, LEAST_SHARE_PERCENT, at_least=True),
+            "verdict": word(rivalry.share_percent, LEAST_SHARE_PERCENT, at_least=True),
         },
         {
             "what": "typical statement, advice/catalogue",
             "bar": f"at most {MOST_RATIO:.2f}",
             **triple("value", rivalry.geometric),
-            "verdict": _word(rivalry.geometric, MOST_RATIO, at_least=False),
+            "verdict": word(rivalry.geometric, MOST_RATIO, at_least=False),
         },
         {
             "what": "indexes",
@@ -276,10 +277,3 @@ def _general(reason: str) -> str:
 
 def _reduction(proof: Proof, name: str) -> Estimate:
     return reduction_percent(proof.by_statement[name].median)
-
-
-def _word(estimate: Estimate, bar: float, *, at_least: bool) -> str:
-    if not isinstance(estimate, Interval):
-        return "cannot tell"
-    holds = [value >= bar if at_least else value <= bar for value in (estimate.lo, estimate.hi)]
-    return "met" if all(holds) else "cannot tell" if any(holds) else "missed"
