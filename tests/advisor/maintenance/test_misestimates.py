@@ -10,7 +10,7 @@ import pytest
 from psycopg import sql
 
 from perflab.advisor.catalog import Catalog, read_catalog
-from perflab.advisor.maintenance.cures import Diagnosis, diagnose
+from perflab.advisor.maintenance.cures import Diagnosis, _name, diagnose
 from perflab.advisor.maintenance.findings import Limits
 from perflab.advisor.maintenance.misestimates import Example, Misestimate, observe
 from perflab.advisor.workload import Statement
@@ -179,6 +179,29 @@ def test_what_no_statistics_cure_is_said(
     verdicts = [d.verdict for d in diagnosed(goods, catalog, text) if d.seen.table == "goods"]
 
     assert verdicts == [verdict]
+
+
+@pytest.mark.parametrize(
+    ("table", "columns", "name"),
+    [
+        ("goods", ("city", "zip"), "stat_goods_city_zip_mcv"),
+        ('shop."Odd.Goods"', ('"City"', "zip"), "shop.stat_odd_goods_city_zip_mcv"),
+        ('"Ä.b"', ("zip",), "stat__b_zip_mcv"),
+    ],
+)
+def test_statistics_are_named_after_their_columns_in_the_tables_schema(
+    table: str, columns: tuple[str, ...], name: str
+) -> None:
+    assert _name(table, columns, "mcv") == name
+
+
+def test_long_names_fit_and_stay_different() -> None:
+    long = [tuple(f"{c}{n}_{'x' * 20}" for c in "abc") for n in range(3)]
+
+    names = {_name("goods", columns, "dependencies") for columns in long}
+
+    assert len(names) == 3
+    assert {len(name) for name in names} == {63}
 
 
 def test_looking_for_cures_leaves_no_statistics_behind(goods: str, catalog: Catalog) -> None:

@@ -7,6 +7,7 @@ the sample that it took.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -104,7 +105,9 @@ def _told(one: _Cured, flipped: bool, limits: Limits) -> Diagnosis:
 def _tried(conn: psycopg.Connection, example: Example, limits: Limits) -> _Cured | Diagnosis:
     seen = example.seen
     if not seen.table:
-        return Diagnosis(seen, "no statistics say what a join meets")
+        joins = seen.node == "Nested Loop" or seen.node.endswith("Join")
+        what = "what a join meets" if joins else "anything of what is read here"
+        return Diagnosis(seen, f"no statistics say {what}")
     if not seen.columns:
         return Diagnosis(seen, "the condition is about more than this table's columns")
     try:
@@ -152,8 +155,12 @@ def _name(table: str, columns: Sequence[str], kind: str) -> str:
     """A name that needs no quotes, in the table's own schema."""
     found = _QUALIFIED.fullmatch(table)
     schema, bare = (found[1] or "", found[2]) if found else ("", table)
-    words = re.sub(r"\W+", "_", "_".join(("stat", bare, *columns)), flags=re.ASCII).lower()
-    return f"{schema}{words[: _NAME_LENGTH - len(kind) - 1]}_{kind}"
+    text = "_".join(("stat", bare, *columns)).replace('"', "").lower()
+    words = re.sub(r"\W+", "_", text, flags=re.ASCII)
+    if len(words) + len(kind) >= _NAME_LENGTH:
+        digits = hashlib.sha256(repr((table, columns)).encode()).hexdigest()[:6]
+        words = f"{words[: _NAME_LENGTH - len(kind) - len(digits) - 2]}_{digits}"
+    return f"{schema}{words}_{kind}"
 
 
 def _expected_now(conn: psycopg.Connection, example: Example) -> float | None:
