@@ -194,7 +194,7 @@ def histories(draw: st.DrawFn) -> list[Scrape]:
     threshold=st.sampled_from([0.0, 0.45, 0.55, 1.3]),
     for_s=st.sampled_from([0.0, 0.5, 1.0, 1.23, 3.0]),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_states_are_those_of_the_whole_history(
     when: Expression, history: list[Scrape], comparison: str, threshold: float, for_s: float
 ) -> None:

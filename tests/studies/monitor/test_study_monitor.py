@@ -141,7 +141,7 @@ def test_states_last_until_the_same_alert_changes_or_the_load_ends(episode: Epis
         ("firing", 2.0, 3.0),
     ]
     figure = timeline_plot(episode)
-    assert title_of(figure) == "Alerts that the stopped server raised: Slow<b>"
+    assert title_of(figure) == "Raised by the stop: Slow<b>"
     plt.close("all")
 
 

@@ -73,7 +73,8 @@ def timeline_plot(episode: Episode) -> Figure:
     top.plot(scheduled, latency, ".", color=style.AFTER, markersize=3)
     top.set_yscale("log")
     top.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
-    title = f"Alerts that the stopped server raised: {', '.join(fired) or 'none'}"
+    more = f" and {len(fired) - 2} more" if len(fired) > 2 else ""
+    title = f"Raised by the stop: {', '.join(fired[:2]) or 'no alert'}{more}"
     style.finish(top, title=title, x="", y="latency (ms)")
     _states(below, names, episode)
     style.finish(

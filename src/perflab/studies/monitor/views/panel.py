@@ -56,7 +56,7 @@ class Panel:
     def _repr_html_(self) -> str:
         rows = "".join(
             f"<tr><td>{escape(figure.title)}</td>"
-            f'<td style="text-align:right;font-variant-numeric:tabular-nums">{_text(points)}'
+            f'<td style="text-align:right;padding:0 1em">{_text(points)}'
             f" {escape(figure.unit)}</td><td>{_sparkline(points)}</td></tr>"
             for figure, points in self._history.rows()
         )
@@ -76,7 +76,7 @@ def _text(points: Sequence[Point]) -> str:
     value = points[-1].value if points else math.nan
     if math.isnan(value):
         return "–"
-    return f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
+    return f"{value:,.0f}" if value >= 10 else f"{value:.1f}".removesuffix(".0")
 
 
 def _sparkline(points: Sequence[Point]) -> str:
