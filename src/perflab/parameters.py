@@ -152,6 +152,8 @@ class CapacityParameters(Common, frozen=True, forbid_unknown_fields=True, kw_onl
     """A user's pause between two requests."""
     p95_ms: Annotated[float, msgspec.Meta(gt=0)] = 150.0
     """What the 95th percentile may be; the plan's average of task operations."""
+    crowd: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """Users who are really put on beside the profile's; 0 for these alone."""
     pricing: str = ""
     """A file of prices of one's own; empty for the shipped examples."""
 

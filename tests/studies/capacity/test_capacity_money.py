@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
-from capacity_study import FOUND, LOADS, load_of, rung
+from capacity_study import FOUND, LOADS, load_of, rung, some_sizes
 
 from perflab.capacity.cost import load_pricing
 from perflab.capacity.queues import People
@@ -19,7 +19,7 @@ from perflab.parameters import ApiParameters, CapacityParameters, check
 from perflab.report.not_run import NotRun
 from perflab.report.tables import Table
 from perflab.studies.api.parts import FULL, NO_CACHE
-from perflab.studies.capacity import people_of, prices_of
+from perflab.studies.capacity import people_of, prices_of, sizes_of
 from perflab.studies.capacity.advice import advise
 from perflab.studies.capacity.ladder import Ladder, Rung
 from perflab.studies.capacity.money import Basis, basis_of, month, savings_frame
@@ -129,6 +129,16 @@ def test_people_and_prices_are_the_parameters() -> None:
         people_of(ApiParameters())
 
 
+def test_a_crowd_that_is_asked_for_is_really_put_on_and_long_enough() -> None:
+    sizes = some_sizes(people=[1_000, 20_000], people_s=1.0, identities=49)
+    assert sizes_of(sizes, CapacityParameters()) is sizes
+    asked = sizes_of(sizes, CapacityParameters(crowd=10_000, think_s=10.0))
+    assert asked.people == [1_000, 10_000], "no more than were asked for"
+    assert asked.people_s == 60.0
+    assert asked.identities == 10_000, "so that the limiter grants what they ask for"
+    assert sizes_of(sizes, CapacityParameters(crowd=1_000)).people == [1_000]
+
+
 def test_the_default_people_are_the_plans_ten_thousand() -> None:
     people = people_of(CapacityParameters())
     assert people.concurrent == pytest.approx(10_000)
@@ -142,6 +152,7 @@ def test_the_default_people_are_the_plans_ten_thousand() -> None:
         ({"think_s": 0}, "think_s=0"),
         ({"daily_users": 0}, "daily_users=0"),
         ({"busiest": 0.5}, "busiest=0.5"),
+        ({"crowd": -1}, "crowd=-1"),
         ({"p95_ms": "fast"}, "p95_ms='fast'"),
         ({"session_s": 1e6}, "session_s="),
     ],

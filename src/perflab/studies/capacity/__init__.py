@@ -1,7 +1,7 @@
 """The capacity study: what 07_capacity measures, in the order in which it shows it."""
 
 from perflab.studies.capacity.advice import advise
-from perflab.studies.capacity.asked import people_of, prices_of
+from perflab.studies.capacity.asked import people_of, prices_of, sizes_of
 from perflab.studies.capacity.crowds import gather
 from perflab.studies.capacity.held_back import predict
 from perflab.studies.capacity.model import calibrate
@@ -57,6 +57,7 @@ __all__ = [
     "prices_of",
     "promises_table",
     "savings_table",
+    "sizes_of",
     "steps_table",
     "verdict_table",
 ]
