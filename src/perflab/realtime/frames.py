@@ -21,12 +21,15 @@ from perflab.realtime.messages import Lane
 
 LARGEST_FRAME_BYTES: Final = 1 << 20
 
-_CONTROL: Final = 0
+CONTROL: Final = 0
 _KINDS: Final[dict[Lane, int]] = {"normal": 1, "critical": 2}
 _LANES: Final[dict[int, Lane]] = {number: lane for lane, number in _KINDS.items()}
-_LENGTH: Final = struct.Struct("!I")
-_HEAD: Final = struct.Struct("!IB")
-_MESSAGE: Final = struct.Struct("!IBIQ")
+LENGTH_BYTES: Final = 4
+"""Of an entry's length, which counts what follows."""
+HEAD: Final = struct.Struct("!IB")
+"""Of any entry."""
+MESSAGE: Final = struct.Struct("!IBIQ")
+"""Of a message, before its data."""
 _PLACE: Final = struct.Struct("!IQ")
 _KIND_BYTES: Final = 1
 
@@ -53,25 +56,25 @@ class Delivery(NamedTuple):
 def message_entry(number: int, lane: Lane, offset: int, data: bytes) -> bytes:
     """A message, encoded."""
     length = _KIND_BYTES + _PLACE.size + len(data)
-    return _MESSAGE.pack(length, _KINDS[lane], number, offset) + data
+    return MESSAGE.pack(length, _KINDS[lane], number, offset) + data
 
 
 def control_entry(value: bytes) -> bytes:
     """A control value, which is JSON already."""
-    return _HEAD.pack(_KIND_BYTES + len(value), _CONTROL) + value
+    return HEAD.pack(_KIND_BYTES + len(value), CONTROL) + value
 
 
 def entries(frame: bytes) -> Iterator[Delivery | bytes]:
     """The messages and control values of a frame, in order; a FrameError where it is malformed."""
     at, end = 0, len(frame)
     while at < end:
-        if end - at < _HEAD.size:
+        if end - at < HEAD.size:
             raise FrameError("a frame ends within an entry")
-        length, kind = _HEAD.unpack_from(frame, at)
-        begin, at = at + _HEAD.size, at + _LENGTH.size + length
+        length, kind = HEAD.unpack_from(frame, at)
+        begin, at = at + HEAD.size, at + LENGTH_BYTES + length
         if at > end or length < _KIND_BYTES:
             raise FrameError("an entry is longer than its frame, or empty")
-        if kind == _CONTROL:
+        if kind == CONTROL:
             yield frame[begin:at]
         elif kind in _LANES and at - begin >= _PLACE.size:
             number, offset = _PLACE.unpack_from(frame, begin)

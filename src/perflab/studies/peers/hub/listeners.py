@@ -26,7 +26,7 @@ import numpy as np
 import uvloop
 from websockets.frames import Frame, Opcode
 
-from perflab.realtime.frames import Delivery, entries
+from perflab.realtime.frames import CONTROL, HEAD, LENGTH_BYTES, MESSAGE
 from perflab.realtime.protocol import (
     SUBPROTOCOL,
     Subscribe,
@@ -129,11 +129,15 @@ class Listener(asyncio.Protocol):
         if not self._order.channel:
             self.application(payload)
             return
-        for entry in entries(payload):
-            if isinstance(entry, Delivery):
-                self.application(entry.data)
-            elif isinstance(decode_control(entry), Subscribed) and not self.listens.done():
+        at, end = 0, len(payload)
+        while at < end:
+            length, kind = HEAD.unpack_from(payload, at)
+            after = at + LENGTH_BYTES + length
+            if kind != CONTROL:
+                self.application(payload[at + MESSAGE.size : after])
+            elif isinstance(decode_control(payload[at + HEAD.size : after]), Subscribed):
                 self.listens.set_result(None)
+            at = after
 
     def _count(self, _data: bytes) -> None:
         self.count += 1
