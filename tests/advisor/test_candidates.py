@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perflab.advisor.candidates import Candidate, find_candidates
-from perflab.advisor.catalog import Catalog, ColumnFacts, IndexFacts, TableFacts
+from perflab.advisor.catalog import Catalog, ColumnFacts, IndexFacts, TableFacts, read_catalog
 from perflab.advisor.reading import uses_of
 from perflab.advisor.sql import parse_one
 from perflab.advisor.usage import Fixed, SortKey, TableUse
+from perflab.advisor.whatif import built_in_transaction
 
 
 def found(catalog: Catalog, **statements: str) -> dict[str, Candidate]:
@@ -174,6 +175,33 @@ def test_every_candidate_can_be_built(shop: str, catalog: Catalog) -> None:
         built = conn.execute("SELECT count(*) FROM pg_indexes WHERE indexname LIKE 'idx_%'")
         assert built.fetchone() == (len(candidates),)
         conn.rollback()
+
+
+def test_a_pattern_within_a_text_gets_trigrams_where_the_extension_is(database: str) -> None:
+    """A tsvector gets GIN anywhere; both are built, and the planner uses them."""
+    with psycopg.connect(database, autocommit=True) as conn:
+        conn.execute(
+            "CREATE EXTENSION pg_trgm; CREATE TABLE docs (id int, body text, words tsvector);"
+            "INSERT INTO docs SELECT n, md5(n::text), to_tsvector('simple', md5(n::text))"
+            " FROM generate_series(1, 5000) n; ANALYZE docs"
+        )
+        catalog = read_catalog(conn)
+        candidates = found(
+            catalog,
+            within="SELECT id FROM docs WHERE body LIKE '%beef%'",
+            insensitive="SELECT id FROM docs WHERE body ILIKE 'Beef%'",
+            words="SELECT id FROM docs WHERE words @@ to_tsquery('simple', 'beef')",
+        )
+        assert set(candidates) == {
+            "docs USING gin (body gin_trgm_ops)", "docs USING gin (words)"
+        }  # fmt: skip
+        with built_in_transaction(database) as what_if:
+            for candidate, condition in (
+                (Candidate("docs", ("body gin_trgm_ops",), "gin"), "body LIKE '%beef1%'"),
+                (Candidate("docs", ("words",), "gin"), "words @@ to_tsquery('simple', 'beef')"),
+            ):
+                text = f"SELECT id FROM docs WHERE {condition}"
+                assert what_if.ask([text], [candidate], ["docs"]).used == {candidate}
 
 
 # --- properties -------------------------------------------------------------------------

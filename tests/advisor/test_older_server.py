@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
-from perflab.advisor.candidates import find_candidates
+from perflab.advisor.candidates import Candidate, find_candidates
 from perflab.advisor.catalog import Catalog, read_catalog
 from perflab.advisor.errors import AdvisorError
 from perflab.advisor.explain import GENERIC_PLAN, estimate, looking
@@ -82,6 +82,51 @@ def test_imagined_and_built_indexes_lead_to_the_same_choice(
     assert chosen(imagined) == chosen(built)
     assert imagined.cost_after == pytest.approx(built.cost_after, rel=0.1)
     assert len(imagined.chosen) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "candidate"),
+    [
+        (
+            "SELECT total FROM orders WHERE customer_id = 7",
+            Candidate("orders", ("customer_id",), include=("total",)),
+        ),
+        (
+            "SELECT id FROM orders WHERE state = 'open' AND placed_at < '2025-01-02'",
+            Candidate("orders", ("placed_at",), where="state = 'open'"),
+        ),
+        (
+            "SELECT id FROM customers WHERE lower(email) = 'x'",
+            Candidate("customers", ("lower(email)",)),
+        ),
+        (
+            "SELECT count(*) FROM orders WHERE placed_at > '2025-01-14'",
+            Candidate("orders", ("placed_at",), "brin", options="pages_per_range = 3"),
+        ),
+        (
+            "SELECT id FROM orders WHERE filler = 'y'",
+            Candidate("orders", ("filler",), "hash"),
+        ),
+        (
+            "SELECT c.email FROM customers c JOIN orders o ON o.customer_id = c.id"
+            " WHERE c.email = 'user7@example.org'",
+            Candidate("orders", ("customer_id",)),
+        ),
+    ],
+    ids=["covering", "partial", "expression", "brin", "hash", "join"],
+)
+def test_each_kind_can_be_imagined_and_is_used_as_if_it_were_there(
+    server: Postgres, conn: psycopg.Connection, text: str, candidate: Candidate
+) -> None:
+    tables = ["orders", "customers"]
+    with hypothetical(conn) as what_if:
+        imagined, without = (what_if.ask([text], active, tables) for active in ([candidate], []))
+        assert what_if.size_bytes[candidate] > 0
+    with built_in_transaction(server.conninfo()) as what_if:
+        built = what_if.ask([text], [candidate], tables)
+
+    assert imagined.used == built.used == {candidate}
+    assert max(imagined.cost, built.cost) < without.cost
 
 
 def test_imagining_works_where_nothing_can_be_written(
