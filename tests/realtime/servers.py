@@ -10,12 +10,12 @@ from typing import Any
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 
+from event_loop import PATIENCE_S, own_prefix
+from perflab.realtime import ChannelLog
 from perflab.realtime.client import ClientSettings, RealtimeClient
 from perflab.realtime.frames import Delivery, entries
-from perflab.realtime.hub import Hub, HubSettings
+from perflab.realtime.hub import Authenticate, Hub, HubSettings
 from perflab.realtime.protocol import Control, Welcome, decode_control
-
-from .support import PATIENCE_S
 
 FAST = ClientSettings(
     connect_timeout_s=PATIENCE_S, reply_timeout_s=PATIENCE_S, backoff_base_s=0.02, attempts=40
@@ -27,16 +27,36 @@ async def anybody(token: str | None) -> str | None:
     return token or "guest"
 
 
-def open_hub(redis: str, prefix: str, port: int = 0, **settings: Any) -> Hub:
-    given: dict[str, Any] = {"heartbeat_s": 30.0, "timeout_s": 30.0}
-    return Hub(
-        redis,
-        anybody,
-        HubSettings(**(given | settings)),
-        prefix=prefix,
-        port=port,
-        budget_s=PATIENCE_S,
-    )
+class Scene:
+    """A Redis and keys that no other test uses; its logs and hubs serve the same channels."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.prefix = own_prefix()
+
+    def log(self, **options: Any) -> ChannelLog:
+        """A log with a budget that a busy machine does not exhaust."""
+        return ChannelLog(self.url, prefix=self.prefix, budget_s=20.0, **options)
+
+    def hub(
+        self,
+        port: int = 0,
+        *,
+        authenticate: Authenticate = anybody,
+        history_size: int = 1_000,
+        **settings: Any,
+    ) -> Hub:
+        """A hub whose clients may be as slow as a busy machine makes them."""
+        given: dict[str, Any] = {"heartbeat_s": 30.0, "timeout_s": 30.0}
+        return Hub(
+            self.url,
+            authenticate,
+            HubSettings(**(given | settings)),
+            prefix=self.prefix,
+            port=port,
+            budget_s=PATIENCE_S,
+            history_size=history_size,
+        )
 
 
 def open_client(

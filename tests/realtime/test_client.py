@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from event_loop import PATIENCE_S, run, until
 from perflab.ratelimit import Policy
 from perflab.realtime import (
     LANES,
@@ -30,11 +31,9 @@ from perflab.realtime.hub import Hub
 from perflab.realtime.polls import poll_of
 from perflab.realtime.protocol import Accepted, Publish, Refused, Subscribe
 from perflab.realtime.waiting import Waiting
-from perflab.services import Redis
 from perflab.services.ports import free_ports
 
-from .servers import FAST, anybody, open_client, open_hub
-from .support import PATIENCE_S, open_log, own_prefix, run, until
+from .servers import FAST, Scene, open_client
 
 IMPATIENT = msgspec.structs.replace(FAST, attempts=3, backoff_base_s=0.01, upgrade_s=0.3)
 
@@ -48,11 +47,10 @@ def port_of(hub: Hub) -> int:
     return int(hub.url.rpartition(":")[2])
 
 
-def test_publish_and_subscribe_with_async_for_and_with_callbacks(redis_server: Redis) -> None:
+def test_publish_and_subscribe_with_async_for_and_with_callbacks(scene: Scene) -> None:
     async def scenario() -> None:
-        prefix, url = own_prefix(), redis_server.url()
         got: list[Message] = []
-        async with open_hub(url, prefix) as hub, open_client(hub.url) as client:
+        async with scene.hub() as hub, open_client(hub.url) as client:
             await client.subscribe("alarms", got.append)
             news = await client.subscribe("news")
             for number in range(3):
@@ -79,14 +77,13 @@ def test_publish_and_subscribe_with_async_for_and_with_callbacks(redis_server: R
 
 
 def test_a_lost_connection_is_resumed_on_the_other_hub_with_every_message_once(
-    redis_server: Redis,
+    scene: Scene,
 ) -> None:
     async def scenario() -> None:
-        prefix, url = own_prefix(), redis_server.url()
         async with (
-            open_log(url, prefix) as log,
-            open_hub(url, prefix) as one,
-            open_hub(url, prefix) as two,
+            scene.log() as log,
+            scene.hub() as one,
+            scene.hub() as two,
             open_client(one.url, two.url) as client,
         ):
             news = await client.subscribe("news")
@@ -124,13 +121,12 @@ def _lane(number: int) -> Lane:
     return "critical" if number % 2 else "normal"
 
 
-def test_a_draining_hub_is_left_for_another_one(redis_server: Redis) -> None:
+def test_a_draining_hub_is_left_for_another_one(scene: Scene) -> None:
     async def scenario() -> None:
-        prefix, url = own_prefix(), redis_server.url()
         async with (
-            open_log(url, prefix) as log,
-            open_hub(url, prefix) as one,
-            open_hub(url, prefix) as two,
+            scene.log() as log,
+            scene.hub() as one,
+            scene.hub() as two,
             open_client(two.url, one.url) as client,
         ):
             news = await client.subscribe("news")
@@ -147,10 +143,9 @@ def test_a_draining_hub_is_left_for_another_one(redis_server: Redis) -> None:
 
 
 def test_what_is_published_while_reconnecting_waits_for_the_next_connection(
-    redis_server: Redis,
+    scene: Scene,
 ) -> None:
     async def scenario() -> None:
-        prefix, url = own_prefix(), redis_server.url()
         port = next(free_ports())
         settings = msgspec.structs.replace(FAST, attempts=1_000, send_queue=2)
         async with open_client(f"ws://127.0.0.1:{port}", settings=settings) as client:
@@ -161,7 +156,7 @@ def test_what_is_published_while_reconnecting_waits_for_the_next_connection(
             await asyncio.sleep(0.1)
             with pytest.raises(RealtimeError, match="publish more slowly"):
                 await client.publish("news", "one too many")
-            async with open_hub(url, prefix, port), open_log(url, prefix) as log:
+            async with scene.hub(port), scene.log() as log:
                 places = await asyncio.gather(*waiting)
                 assert [place.offset for place in places] == [1, 1]
                 found = await log.read("news", Position(places[0].epoch, 0, 0))
@@ -170,7 +165,7 @@ def test_what_is_published_while_reconnecting_waits_for_the_next_connection(
     run(scenario())
 
 
-def test_without_any_hub_a_client_fails_and_says_so(redis_server: Redis) -> None:
+def test_without_any_hub_a_client_fails_and_says_so(scene: Scene) -> None:
     async def scenario() -> None:
         address = f"ws://127.0.0.1:{next(free_ports())}"
         async with open_client(address, settings=IMPATIENT) as client:
@@ -183,13 +178,13 @@ def test_without_any_hub_a_client_fails_and_says_so(redis_server: Redis) -> None
     run(scenario())
 
 
-def test_a_refused_token_is_not_tried_again(redis_server: Redis) -> None:
+def test_a_refused_token_is_not_tried_again(scene: Scene) -> None:
     async def scenario() -> None:
         async def nobody(token: str | None) -> str | None:
             return None
 
         async with (
-            Hub(redis_server.url(), nobody, prefix=own_prefix()) as hub,
+            scene.hub(authenticate=nobody) as hub,
             open_client(hub.url, token="secret-token") as client,
         ):
             with pytest.raises(RealtimeError, match="log in again") as caught:
@@ -200,10 +195,9 @@ def test_a_refused_token_is_not_tried_again(redis_server: Redis) -> None:
     run(scenario())
 
 
-def test_a_forbidden_channel_is_an_error_of_its_subscription_alone(redis_server: Redis) -> None:
+def test_a_forbidden_channel_is_an_error_of_its_subscription_alone(scene: Scene) -> None:
     async def scenario() -> None:
-        url = redis_server.url()
-        async with open_hub(url, own_prefix()) as hub, open_client(hub.url, token="7") as client:
+        async with scene.hub() as hub, open_client(hub.url, token="7") as client:
             with pytest.raises(RealtimeError, match="forbidden"):
                 await client.subscribe("user:8")
             await client.subscribe("user:7")
@@ -214,12 +208,12 @@ def test_a_forbidden_channel_is_an_error_of_its_subscription_alone(redis_server:
 
 
 def test_requests_beyond_the_rate_limit_are_sent_again_when_there_is_room(
-    redis_server: Redis,
+    scene: Scene,
 ) -> None:
     async def scenario() -> None:
         policy = Policy(name="realtime", limit=4, period_s=0.4)
         async with (
-            open_hub(redis_server.url(), own_prefix(), policy=policy) as hub,
+            scene.hub(policy=policy) as hub,
             open_client(hub.url) as client,
         ):
             await asyncio.gather(*(client.subscribe(f"c{number}") for number in range(8)))
@@ -230,14 +224,13 @@ def test_requests_beyond_the_rate_limit_are_sent_again_when_there_is_room(
 
 
 def test_a_reader_that_does_not_keep_up_is_told_what_the_hub_left_out(
-    redis_server: Redis,
+    scene: Scene,
 ) -> None:
     async def scenario() -> None:
-        prefix, url = own_prefix(), redis_server.url()
         settings = msgspec.structs.replace(FAST, receive_queue=10)
         async with (
-            open_log(url, prefix) as log,
-            open_hub(url, prefix, queue_limit=100, batch_interval_s=0.0, stall_s=60.0) as hub,
+            scene.log() as log,
+            scene.hub(queue_limit=100, batch_interval_s=0.0, stall_s=60.0) as hub,
             open_client(hub.url, settings=settings) as client,
         ):
             news = await client.subscribe("news")
@@ -263,13 +256,12 @@ def test_a_reader_that_does_not_keep_up_is_told_what_the_hub_left_out(
     run(scenario())
 
 
-def test_a_gap_is_announced_and_the_channel_goes_on(redis_server: Redis) -> None:
+def test_a_gap_is_announced_and_the_channel_goes_on(scene: Scene) -> None:
     async def scenario() -> None:
-        prefix, url = own_prefix(), redis_server.url()
         gaps: list[Position] = []
         async with (
-            open_log(url, prefix, history_size=5) as log,
-            Hub(url, anybody, prefix=prefix, history_size=5, budget_s=PATIENCE_S) as hub,
+            scene.log(history_size=5) as log,
+            scene.hub(history_size=5) as hub,
             open_client(hub.url) as client,
         ):
             news = await client.subscribe("news", on_gap=gaps.append)
@@ -277,7 +269,7 @@ def test_a_gap_is_announced_and_the_channel_goes_on(redis_server: Redis) -> None
             await hub.drain(0.0)
             for number in range(6):
                 await log.publish("news", b"%d" % number)
-            async with open_hub(url, prefix, port):
+            async with scene.hub(port):
                 await until(lambda: gaps)
                 await log.publish("news", b'"on"')
                 assert await read(news, 1) == [b'"on"']
@@ -288,13 +280,12 @@ def test_a_gap_is_announced_and_the_channel_goes_on(redis_server: Redis) -> None
 
 
 def test_while_no_hub_can_be_had_the_client_polls_and_it_gets_back_by_itself(
-    redis_server: Redis,
+    scene: Scene,
 ) -> None:
     async def scenario() -> None:
-        prefix, url = own_prefix(), redis_server.url()
-        async with open_log(url, prefix) as log, Waiting(log, url) as waiting:
+        async with scene.log() as log, Waiting(log, scene.url) as waiting:
             api = httpx.ASGITransport(polled(log, waiting))
-            async with open_hub(url, prefix) as hub:
+            async with scene.hub() as hub:
                 port = port_of(hub)
                 client = open_client(
                     hub.url, settings=IMPATIENT, api="http://api.test", transport=api
@@ -308,7 +299,7 @@ def test_while_no_hub_can_be_had_the_client_polls_and_it_gets_back_by_itself(
             assert (await client.publish("news", 3)).offset == 2
             assert sorted(await read(news, 3)) == [b"1", b"2", b"3"]
             late = await client.subscribe("late")
-            async with open_hub(url, prefix, port) as hub:
+            async with scene.hub(port) as hub:
                 await until(lambda: client.state == "connected")
                 await log.publish("news", b"4", "critical")
                 await log.publish("late", b"5", "critical")

@@ -11,12 +11,11 @@ import re
 from pathlib import Path
 from typing import Any, get_args
 
+from event_loop import own_prefix, run
 from perflab.realtime.client import ClientSettings, State
 from perflab.realtime.hub import Hub, HubSettings
 from perflab.realtime.tokens import Tokens
 from perflab.services import Redis
-
-from .support import own_prefix, run
 
 PAGE = Path(__file__).parents[2] / "docs" / "realtime.md"
 TEXT = PAGE.read_text()

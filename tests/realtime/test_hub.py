@@ -9,10 +9,10 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from event_loop import run, until
 from perflab.ratelimit import Policy
 from perflab.realtime import LANES, RealtimeError, position_of
 from perflab.realtime.frames import Delivery
-from perflab.realtime.hub import Hub, HubSettings
 from perflab.realtime.protocol import (
     Accepted,
     Draining,
@@ -20,19 +20,16 @@ from perflab.realtime.protocol import (
     Subscribed,
     Unsubscribed,
 )
-from perflab.services import Redis
 
-from .servers import open_hub, peer
-from .support import open_log, own_prefix, run, until
+from .servers import Scene, peer
 
 
-def test_a_message_reaches_every_subscriber_of_every_hub_once(redis_server: Redis) -> None:
+def test_a_message_reaches_every_subscriber_of_every_hub_once(scene: Scene) -> None:
     async def scenario() -> None:
-        prefix, url = own_prefix(), redis_server.url()
         async with (
-            open_log(url, prefix) as log,
-            open_hub(url, prefix) as one,
-            open_hub(url, prefix) as two,
+            scene.log() as log,
+            scene.hub() as one,
+            scene.hub() as two,
             peer(one.url) as ada,
             peer(one.url) as bob,
             peer(two.url) as eve,
@@ -59,12 +56,11 @@ def test_a_message_reaches_every_subscriber_of_every_hub_once(redis_server: Redi
     run(scenario())
 
 
-def test_critical_messages_do_not_wait_for_the_batch(redis_server: Redis) -> None:
+def test_critical_messages_do_not_wait_for_the_batch(scene: Scene) -> None:
     async def scenario() -> None:
-        prefix, url = own_prefix(), redis_server.url()
         async with (
-            open_log(url, prefix) as log,
-            open_hub(url, prefix, batch_interval_s=3_600.0, batch_most=3) as hub,
+            scene.log() as log,
+            scene.hub(batch_interval_s=3_600.0, batch_most=3) as hub,
             peer(hub.url) as ada,
         ):
             await ada.ask(type="subscribe", id=1, channel="news")
@@ -81,13 +77,12 @@ def test_critical_messages_do_not_wait_for_the_batch(redis_server: Redis) -> Non
 
 
 def test_who_subscribes_gets_nothing_from_before_and_who_resumes_all_of_it(
-    redis_server: Redis,
+    scene: Scene,
 ) -> None:
     async def scenario() -> None:
-        prefix, url = own_prefix(), redis_server.url()
         async with (
-            open_log(url, prefix) as log,
-            open_hub(url, prefix, batch_interval_s=3_600.0) as hub,
+            scene.log() as log,
+            scene.hub(batch_interval_s=3_600.0) as hub,
             peer(hub.url) as ada,
         ):
             first = await ada.ask(type="subscribe", id=1, channel="news")
@@ -123,10 +118,9 @@ def test_who_subscribes_gets_nothing_from_before_and_who_resumes_all_of_it(
     run(scenario())
 
 
-def test_publishing_and_leaving(redis_server: Redis) -> None:
+def test_publishing_and_leaving(scene: Scene) -> None:
     async def scenario() -> None:
-        prefix, url = own_prefix(), redis_server.url()
-        async with open_hub(url, prefix) as hub, peer(hub.url) as ada, peer(hub.url) as bob:
+        async with scene.hub() as hub, peer(hub.url) as ada, peer(hub.url) as bob:
             await ada.ask(type="subscribe", id=1, channel="news")
             said = await bob.ask(
                 type="publish", id=2, channel="news", data={"a": 1}, lane="critical"
@@ -164,13 +158,12 @@ def test_publishing_and_leaving(redis_server: Redis) -> None:
     ],
 )
 def test_a_request_that_cannot_be_carried_out_is_answered_and_nothing_more(
-    redis_server: Redis, request_: str, reason: str
+    scene: Scene, request_: str, reason: str
 ) -> None:
     async def scenario() -> None:
-        url = redis_server.url()
         headers = {"Authorization": "Bearer ada"}
         async with (
-            open_hub(url, own_prefix()) as hub,
+            scene.hub() as hub,
             peer(hub.url, additional_headers=headers) as ada,
         ):
             await ada.socket.send(request_)
@@ -184,11 +177,11 @@ def test_a_request_that_cannot_be_carried_out_is_answered_and_nothing_more(
     run(scenario())
 
 
-def test_the_rate_limit_is_each_connections_own(redis_server: Redis) -> None:
+def test_the_rate_limit_is_each_connections_own(scene: Scene) -> None:
     async def scenario() -> None:
         policy = Policy(name="realtime", limit=3, period_s=3_600)
         async with (
-            open_hub(redis_server.url(), own_prefix(), policy=policy, most_refusals=3) as hub,
+            scene.hub(policy=policy, most_refusals=3) as hub,
             peer(hub.url) as ada,
             peer(hub.url) as bob,
         ):
@@ -212,13 +205,12 @@ def test_the_rate_limit_is_each_connections_own(redis_server: Redis) -> None:
 
 
 def test_one_connection_too_many_is_refused_before_the_handshake_and_harms_nobody(
-    redis_server: Redis,
+    scene: Scene,
 ) -> None:
     async def scenario() -> None:
-        prefix, url = own_prefix(), redis_server.url()
         async with (
-            open_log(url, prefix) as log,
-            open_hub(url, prefix, max_connections=3, retry_after_s=7) as hub,
+            scene.log() as log,
+            scene.hub(max_connections=3, retry_after_s=7) as hub,
             peer(hub.url) as ada,
             peer(hub.url),
         ):
@@ -239,14 +231,13 @@ def test_one_connection_too_many_is_refused_before_the_handshake_and_harms_nobod
     run(scenario())
 
 
-def test_many_at_once_never_get_more_places_than_there_are(redis_server: Redis) -> None:
+def test_many_at_once_never_get_more_places_than_there_are(scene: Scene) -> None:
     async def scenario() -> None:
         async def slow(token: str | None) -> str | None:
             await asyncio.sleep(0.05)
             return "somebody"
 
-        settings = HubSettings(max_connections=5)
-        async with Hub(redis_server.url(), slow, settings, prefix=own_prefix()) as hub:
+        async with scene.hub(authenticate=slow, max_connections=5) as hub:
             opened = await asyncio.gather(
                 *(connect(hub.url, proxy=None) for _ in range(20)), return_exceptions=True
             )
@@ -259,12 +250,12 @@ def test_many_at_once_never_get_more_places_than_there_are(redis_server: Redis) 
     run(scenario())
 
 
-def test_a_token_that_is_not_good_is_401_and_takes_no_place(redis_server: Redis) -> None:
+def test_a_token_that_is_not_good_is_401_and_takes_no_place(scene: Scene) -> None:
     async def scenario() -> None:
         async def only_ada(token: str | None) -> str | None:
             return "ada" if token == "good" else None
 
-        async with Hub(redis_server.url(), only_ada, prefix=own_prefix()) as hub:
+        async with scene.hub(authenticate=only_ada) as hub:
             for headers in ({}, {"Authorization": "Bearer bad"}, {"Authorization": "good"}):
                 with pytest.raises(InvalidStatus) as refused:
                     await connect(hub.url, proxy=None, additional_headers=headers)
@@ -277,12 +268,11 @@ def test_a_token_that_is_not_good_is_401_and_takes_no_place(redis_server: Redis)
     run(scenario())
 
 
-def test_draining_asks_to_leave_then_flushes_and_closes_with_1012(redis_server: Redis) -> None:
+def test_draining_asks_to_leave_then_flushes_and_closes_with_1012(scene: Scene) -> None:
     async def scenario() -> None:
-        prefix, url = own_prefix(), redis_server.url()
         async with (
-            open_log(url, prefix) as log,
-            open_hub(url, prefix, batch_interval_s=3_600.0) as hub,
+            scene.log() as log,
+            scene.hub(batch_interval_s=3_600.0) as hub,
             peer(hub.url) as ada,
         ):
             address = hub.url
@@ -303,12 +293,12 @@ def test_draining_asks_to_leave_then_flushes_and_closes_with_1012(redis_server: 
     run(scenario())
 
 
-def test_a_port_in_use_is_one_clear_error(redis_server: Redis) -> None:
+def test_a_port_in_use_is_one_clear_error(scene: Scene) -> None:
     async def scenario() -> None:
-        async with open_hub(redis_server.url(), own_prefix()) as hub:
+        async with scene.hub() as hub:
             port = int(hub.url.rpartition(":")[2])
             with pytest.raises(RealtimeError, match=f"{port}.*choose another port"):
-                async with open_hub(redis_server.url(), own_prefix(), port=port):
+                async with scene.hub(port=port):
                     pass
 
     run(scenario())

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import redis
 
+from event_loop import run
 from perflab.realtime import (
     ChannelLog,
     ChannelsUnavailable,
@@ -16,23 +17,22 @@ from perflab.realtime import (
     RealtimeError,
     position_of,
 )
-from perflab.services import Redis
 from perflab.services.ports import free_ports
 
-from .support import open_log, run
+from .servers import Scene
 
 
-def client_of(server: Redis) -> Any:
-    return redis.Redis.from_url(server.url())
+def client_of(url: str) -> Any:
+    return redis.Redis.from_url(url)
 
 
 async def publish(log: ChannelLog, *data: bytes, lane: Lane = "normal") -> list[int]:
     return [(await log.publish("news", one, lane)).offset for one in data]
 
 
-def test_each_lane_counts_for_itself_and_one_epoch_holds_for_both(redis_server: Redis) -> None:
+def test_each_lane_counts_for_itself_and_one_epoch_holds_for_both(scene: Scene) -> None:
     async def scenario() -> None:
-        async with open_log(redis_server.url()) as log:
+        async with scene.log() as log:
             start = (await log.read("news")).position
             assert (start.critical, start.normal) == (0, 0)
             assert await publish(log, b"1", b"2") == [1, 2]
@@ -52,10 +52,10 @@ def test_each_lane_counts_for_itself_and_one_epoch_holds_for_both(redis_server: 
 
 
 def test_publications_of_one_tick_keep_their_order_and_travel_together(
-    redis_server: Redis,
+    scene: Scene,
 ) -> None:
     async def scenario() -> None:
-        async with open_log(redis_server.url()) as log:
+        async with scene.log() as log:
             places = await asyncio.gather(*(log.publish("news", b"%d" % n) for n in range(100)))
             assert [place.offset for place in places] == list(range(1, 101))
             assert log.stats().batches == 1
@@ -65,9 +65,9 @@ def test_publications_of_one_tick_keep_their_order_and_travel_together(
     run(scenario())
 
 
-def test_history_beyond_its_size_is_not_recovered_and_never_in_part(redis_server: Redis) -> None:
+def test_history_beyond_its_size_is_not_recovered_and_never_in_part(scene: Scene) -> None:
     async def scenario() -> None:
-        async with open_log(redis_server.url(), history_size=3) as log:
+        async with scene.log(history_size=3) as log:
             start = (await log.read("news")).position
             await publish(log, b"1", b"2", b"3")
             assert len((await log.read("news", start)).messages) == 3
@@ -82,14 +82,13 @@ def test_history_beyond_its_size_is_not_recovered_and_never_in_part(redis_server
     run(scenario())
 
 
-def test_history_beyond_its_age_is_not_recovered(redis_server: Redis) -> None:
+def test_history_beyond_its_age_is_not_recovered(scene: Scene) -> None:
     async def scenario() -> None:
-        prefix = None
-        async with open_log(redis_server.url(), prefix, history_s=60) as log:
+        async with scene.log(history_s=60) as log:
             start = (await log.read("news")).position
             await publish(log, b"1", b"2")
             stream = log._keys("news")[2]
-            with client_of(redis_server) as client:
+            with client_of(scene.url) as client:
                 entries = client.xrange(stream)
                 client.delete(stream)
                 # the first is made a minute older than it is
@@ -105,11 +104,11 @@ def test_history_beyond_its_age_is_not_recovered(redis_server: Redis) -> None:
     run(scenario())
 
 
-def test_when_redis_has_lost_the_offsets_the_epoch_changes(redis_server: Redis) -> None:
+def test_when_redis_has_lost_the_offsets_the_epoch_changes(scene: Scene) -> None:
     async def scenario() -> None:
-        async with open_log(redis_server.url()) as log:
+        async with scene.log() as log:
             before = await log.publish("news", b"1")
-            with client_of(redis_server) as client:
+            with client_of(scene.url) as client:
                 client.delete(log._keys("news")[0])
             after = await log.publish("news", b"2")
             assert after.epoch != before.epoch
@@ -122,9 +121,9 @@ def test_when_redis_has_lost_the_offsets_the_epoch_changes(redis_server: Redis) 
     run(scenario())
 
 
-def test_a_position_ahead_of_the_log_is_not_recovered(redis_server: Redis) -> None:
+def test_a_position_ahead_of_the_log_is_not_recovered(scene: Scene) -> None:
     async def scenario() -> None:
-        async with open_log(redis_server.url()) as log:
+        async with scene.log() as log:
             epoch = (await log.publish("news", b"1")).epoch
             assert (await log.read("news", Position(epoch, 0, 1))).recovered
             assert not (await log.read("news", Position(epoch, 0, 2))).recovered
@@ -134,7 +133,7 @@ def test_a_position_ahead_of_the_log_is_not_recovered(redis_server: Redis) -> No
 
 def test_without_redis_a_call_says_so_within_its_budget() -> None:
     async def scenario() -> None:
-        async with open_log(f"redis://:hush@127.0.0.1:{next(free_ports())}") as log:
+        async with Scene(f"redis://:hush@127.0.0.1:{next(free_ports())}").log() as log:
             for _ in range(5):
                 with pytest.raises(ChannelsUnavailable, match="try again") as caught:
                     await log.publish("news", b"1")
@@ -160,7 +159,7 @@ def test_what_cannot_be_published_is_refused_before_redis_is_asked(
     channel: str, data: bytes, lane: Lane
 ) -> None:
     async def scenario() -> None:
-        async with open_log("redis://127.0.0.1:1") as log:
+        async with Scene("redis://127.0.0.1:1").log() as log:
             with pytest.raises(RealtimeError) as caught:
                 await log.publish(channel, data, lane)
             assert not isinstance(caught.value, ChannelsUnavailable)
@@ -183,4 +182,4 @@ def test_a_position_is_written_and_read_back() -> None:
 @pytest.mark.parametrize("options", [{"history_size": 0}, {"history_s": 0}, {"history_s": 1e9}])
 def test_bounds_without_a_usable_value_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(RealtimeError, match=next(iter(options))):
-        open_log("redis://127.0.0.1:1", **options)
+        Scene("redis://127.0.0.1:1").log(**options)

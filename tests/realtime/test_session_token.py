@@ -6,12 +6,11 @@ import httpx
 import msgspec
 import pytest
 
+from event_loop import run
 from perflab.realtime import RealtimeError
 from perflab.realtime.client import RealtimeClient
 from perflab.realtime.client.socket import ConnectFailed, TokenRefused
 from perflab.realtime.client.tokens import SessionToken
-
-from .support import run
 
 
 class Api:
