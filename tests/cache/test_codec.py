@@ -103,7 +103,7 @@ def test_bytes_appended_by_somebody_else_are_noticed(compression: Compression | 
 
 @given(st.binary(max_size=200))
 def test_foreign_bytes_raise_nothing_but_a_codec_error(data: bytes) -> None:
-    for header in (b"", b"\x10", b"\x11", b"\x12", b"\x13", b"\x14"):
+    for header in (b"", b"\x10", b"\x18", b"\x19", b"\x1a", b"\x1b", b"\x1c"):
         try:
             found = Codec(User).decode(header + data)
         except CodecError:
@@ -124,7 +124,7 @@ def test_a_value_that_cannot_be_written_is_named_by_its_type(value: object) -> N
 
 
 def test_a_bomb_is_not_unpacked() -> None:
-    bomb = b"\x12" + zlib.compress(bytes(200 * 2**20), wbits=31)
+    bomb = b"\x1a" + zlib.compress(bytes(200 * 2**20), wbits=31)
     with pytest.raises(CodecError, match="too large"):
         Codec().decode(bomb)
 

@@ -31,7 +31,7 @@ def test_opens_once_and_closes_with_a_clean_slate() -> None:
     assert breaker.failed(1.0, 1.1)
     assert not breaker.failed(2.0, 2.1)
     assert breaker.opened == 1
-    breaker.close()
+    breaker.mend()
     assert not breaker.is_open
     assert breaker.failed(3.0, 3.1)
     assert breaker.opened == 2

@@ -25,7 +25,7 @@ Compression = Literal["zstd", "gzip"]
 MAX_BYTES: Final = 64 * 2**20
 """Of an entry before compression; more is neither written nor read."""
 
-_VERSION: Final = 0x10
+_VERSION: Final = 0x18
 _ABSENT: Final = 0x04
 _PLAIN, _ZSTD, _GZIP = 0x00, 0x01, 0x02
 _GZIP_FORMAT: Final = 31
@@ -36,13 +36,9 @@ class CodecError(CacheError):
     """A value cannot be written, or bytes are not an entry of this type."""
 
 
-class _Record(msgspec.Struct, Generic[T], array_like=True, gc=False):
-    loaded_at: float
-    expires_at: float
-    stale_until: float
-    load_s: float
-    tags: tuple[str, ...]
-    versions: tuple[bytes, ...]
+class _Record(Entry, Generic[T], frozen=True, array_like=True, gc=False):
+    """An entry as it is written: what is read is an entry without more ado."""
+
     value: T
 
 
@@ -87,13 +83,13 @@ class Codec:
         """The entry as bytes; a CodecError if its value cannot be written."""
         absent = entry.value is ABSENT
         record = _Record(
+            None if absent else entry.value,
             entry.loaded_at,
             entry.expires_at,
             entry.stale_until,
             entry.load_s,
             entry.tags,
             entry.versions,
-            None if absent else entry.value,
         )
         try:
             body = self._encoder.encode(record)
@@ -122,24 +118,17 @@ class Codec:
         if not data or data[0] & 0xF8 != _VERSION:
             raise CodecError("the bytes are not an entry of this version of the cache")
         header = data[0]
-        body = memoryview(data)[1:]
-        decoder: msgspec.msgpack.Decoder[_Record[Any]] = self._decoder
-        if header & _ABSENT:
-            decoder = self._absent_decoder
+        body: bytes | memoryview = memoryview(data)[1:]
         method = header & 0x03
         try:
-            record = decoder.decode(body if method == _PLAIN else _decompress(body, method))
+            if method != _PLAIN:
+                body = _decompress(body, method)
+            if header & _ABSENT:
+                return msgspec.structs.replace(self._absent_decoder.decode(body), value=ABSENT)
+            entry: Entry = self._decoder.decode(body)
         except (msgspec.MsgspecError, zstd.ZstdError, zlib.error, ValueError) as error:
             raise CodecError(f"the bytes are not an entry of this type: {error}") from None
-        return Entry(
-            ABSENT if header & _ABSENT else record.value,
-            record.loaded_at,
-            record.expires_at,
-            record.stale_until,
-            record.load_s,
-            record.tags,
-            record.versions,
-        )
+        return entry
 
     def _compress(self, body: bytes) -> tuple[bytes, int]:
         if self._zstd is not None:
@@ -148,7 +137,7 @@ class Codec:
         return zlib.compress(body, level, wbits=_GZIP_FORMAT), _GZIP
 
 
-def _decompress(body: memoryview, method: int) -> bytes:
+def _decompress(body: bytes | memoryview, method: int) -> bytes:
     stream: Any
     if method == _ZSTD:
         stream = zstd.ZstdDecompressor()

@@ -37,7 +37,7 @@ ABSENT: Final = Absent.ABSENT
 """The value of a negative entry: the loader was asked, and there is nothing."""
 
 
-class Entry(msgspec.Struct, frozen=True, gc=False):
+class Entry(msgspec.Struct, frozen=True, eq=False, gc=False):
     """One cached value and what is needed to judge it. Times are wall-clock seconds."""
 
     value: Any
@@ -54,6 +54,12 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     """What invalidates it, besides its key."""
     versions: tuple[bytes, ...] = ()
     """What the Redis tier checks it against; opaque, and empty outside that tier."""
+
+    def __eq__(self, other: object) -> bool:
+        """Whether they say the same, one perhaps as a tier has read it."""
+        if not isinstance(other, Entry):
+            return NotImplemented
+        return msgspec.structs.astuple(self) == msgspec.structs.astuple(other)
 
 
 class Fetched(msgspec.Struct, frozen=True, gc=False):

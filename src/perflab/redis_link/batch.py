@@ -14,10 +14,11 @@ Outcome = Literal["answered", "slow", "failed"]
 
 
 class _Batch(Generic[Q, R]):
-    __slots__ = ("began_at", "expired", "items", "timer", "waiting", "weight")
+    __slots__ = ("began_at", "expired", "items", "make_future", "timer", "waiting", "weight")
 
-    def __init__(self, began_at: float) -> None:
-        self.began_at = began_at
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.began_at = loop.time()
+        self.make_future: Callable[[], asyncio.Future[R | None]] = loop.create_future
         self.items: list[Q] = []
         self.waiting: list[asyncio.Future[R | None]] = []
         self.weight = 0
@@ -68,6 +69,8 @@ class Batcher(Generic[Q, R]):
         self._outcome = outcome
         self._unclaimed = unclaimed
         self._queue: deque[_Batch[Q, R]] = deque()
+        self._filling: _Batch[Q, R] | None = None
+        """The last of the queue, as long as more may go into it."""
         self._out: dict[asyncio.Task[None], _Batch[Q, R]] = {}
         self._scheduled = False
         self.batches = 0
@@ -75,18 +78,10 @@ class Batcher(Generic[Q, R]):
 
     def ask(self, item: Q, weight: int = 1) -> asyncio.Future[R | None]:
         """A future of the item's result; None if there was none in time. It raises nothing."""
-        loop = asyncio.get_running_loop()
-        queue = self._queue
-        if queue and queue[-1].weight + weight <= self._max_weight and not queue[-1].expired:
-            batch = queue[-1]
-        else:
-            batch = _Batch[Q, R](loop.time())
-            batch.timer = loop.call_at(batch.began_at + self._budget_s, self._expire, batch)
-            queue.append(batch)
-            if not self._scheduled:
-                self._scheduled = True
-                loop.call_soon(self._send)
-        future: asyncio.Future[R | None] = loop.create_future()
+        batch = self._filling
+        if batch is None or batch.weight + weight > self._max_weight:
+            batch = self._begin()
+        future = batch.make_future()
         batch.items.append(item)
         batch.waiting.append(future)
         batch.weight += weight
@@ -94,6 +89,7 @@ class Batcher(Generic[Q, R]):
 
     async def close(self) -> None:
         """Let everybody go and end what is out."""
+        self._filling = None
         while self._queue:
             self._let_go(self._queue.popleft())
         out = dict(self._out)
@@ -103,10 +99,21 @@ class Batcher(Generic[Q, R]):
         for batch in out.values():
             self._let_go(batch)  # one whose task had not begun
 
+    def _begin(self) -> _Batch[Q, R]:
+        loop = asyncio.get_running_loop()
+        batch = self._filling = _Batch[Q, R](loop)
+        batch.timer = loop.call_at(batch.began_at + self._budget_s, self._expire, batch)
+        self._queue.append(batch)
+        if not self._scheduled:
+            self._scheduled = True
+            loop.call_soon(self._send)
+        return batch
+
     def _send(self) -> None:
         self._scheduled = False
         while self._queue and len(self._out) < self._in_flight:
             batch = self._queue.popleft()
+            self._end(batch)
             if batch.expired or all(future.done() for future in batch.waiting):
                 self._let_go(batch)  # nobody waits for it any more
                 continue
@@ -149,8 +156,14 @@ class Batcher(Generic[Q, R]):
             batch.timer = loop.call_later(self._budget_s, lambda: self._expire(batch, again=True))
             return
         batch.expired = True
+        self._end(batch)
         self._outcome("slow", batch.began_at)
         self._let_go(batch)
+
+    def _end(self, batch: _Batch[Q, R]) -> None:
+        """Nothing more goes into it."""
+        if self._filling is batch:
+            self._filling = None
 
     @staticmethod
     def _let_go(batch: _Batch[Q, R]) -> None:

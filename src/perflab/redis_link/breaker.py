@@ -20,6 +20,7 @@ class Breaker:
         self._in_a_row = 0
         self._last_failure_at = float("-inf")
         self.is_open = False
+        """Whether nobody should ask."""
         self.opened = 0
         """How often it opened."""
 
@@ -43,7 +44,7 @@ class Breaker:
         self.opened += 1
         return True
 
-    def close(self) -> None:
-        """A probe succeeded."""
+    def mend(self) -> None:
+        """A probe succeeded: close it."""
         self.is_open = False
         self._in_a_row = 0

@@ -9,7 +9,7 @@ from perflab.redis_link.batch import Outcome
 from perflab.redis_link.breaker import Breaker
 
 
-class Circuit:
+class Circuit(Breaker):
     """Counts how batches ended; ``probe`` runs every ``probe_s`` while the breaker is open.
 
     Args:
@@ -21,36 +21,26 @@ class Circuit:
     def __init__(
         self, probe: Callable[[], Awaitable[bool]], *, failures: int, probe_s: float
     ) -> None:
+        super().__init__(failures)
         self._probe = probe
         self._probe_s = probe_s
-        self._breaker = Breaker(failures)
         self._recovery: asyncio.Task[None] | None = None
         self.slow = 0
         """Batches not answered within the budget."""
         self.errors = 0
         """Batches that failed outright."""
 
-    @property
-    def is_open(self) -> bool:
-        """Whether nobody should ask."""
-        return self._breaker.is_open
-
-    @property
-    def opened(self) -> int:
-        """How often it opened."""
-        return self._breaker.opened
-
     def outcome(self, outcome: Outcome, began_at: float) -> None:
         """How a batch ended that began at that time of the event loop's clock."""
         if outcome == "answered":
-            self._breaker.succeeded()
+            self.succeeded()
             return
         if outcome == "slow":
             self.slow += 1
         else:
             self.errors += 1
         loop = asyncio.get_running_loop()
-        if self._breaker.failed(began_at, loop.time()):
+        if self.failed(began_at, loop.time()):
             self._recovery = loop.create_task(self._recover())
 
     async def close(self) -> None:
@@ -58,11 +48,11 @@ class Circuit:
         if self._recovery is not None:
             self._recovery.cancel()
             await asyncio.wait([self._recovery])
-        self._breaker.is_open = True
+        self.is_open = True
 
     async def _recover(self) -> None:
         while True:
             await asyncio.sleep(self._probe_s)
             if await self._probe():
-                self._breaker.close()
+                self.mend()
                 return

@@ -6,7 +6,7 @@ import asyncio
 import random
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -246,7 +246,7 @@ class Leasing:
         )
 
 
-def is_current(entry: Entry, tags: tuple[str, ...], current: Sequence[bytes | None]) -> bool:
+def is_current(entry: Entry, tags: tuple[str, ...], current: Iterable[bytes | None]) -> bool:
     """Whether the entry was filled under these tags and none of them was purged since."""
     return entry.tags == tags and entry.versions == tuple(current)
 

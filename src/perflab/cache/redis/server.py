@@ -68,9 +68,10 @@ class Server:
         self.circuit = self._guard.circuit
         self.purges_failed = 0
         """Batches of purges that failed or took too long."""
-        self._reads: Batcher[Sequence[str], Found] = self._guard.batcher(
+        self.reads: Batcher[Sequence[str], Found] = self._guard.batcher(
             self._run_reads, max_weight=_NAMES_A_BATCH
         )
+        """Takes names, and their number, and answers as ``read`` does."""
         self._writes: Batcher[_Write, list[Any]] = self._guard.batcher(
             self._run_writes, max_weight=_NAMES_A_BATCH, unclaimed=self._take_back
         )
@@ -85,7 +86,7 @@ class Server:
     @property
     def read_batches(self) -> int:
         """How many reads were sent."""
-        return self._reads.batches
+        return self.reads.batches
 
     @property
     def write_batches(self) -> int:
@@ -94,7 +95,7 @@ class Server:
 
     def read(self, names: Sequence[str]) -> asyncio.Future[Found | None]:
         """What is stored under the names, and perhaps under others."""
-        return self._reads.ask(names, len(names))
+        return self.reads.ask(names, len(names))
 
     def write(
         self, commands: Sequence[Command], *, undo: Command | None = None

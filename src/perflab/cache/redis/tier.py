@@ -132,15 +132,14 @@ class RedisTier(Leasing, Closing):
 
     async def get(self, key: str, tags: Sequence[str] = (), codec: Codec | None = None) -> Fetched:
         """What is stored under ``key``, if it was filled under exactly these tags."""
-        check_name(key)
         tags, versions = self._tagged(tags if type(tags) is tuple else check_tags(tags))
-        name = self._keys.value(key)
+        name = self._keys.value(check_name(key))
         count = self._count
         if self._circuit.is_open:
             count.unavailable += 1
             return _UNAVAILABLE
         try:
-            found = await self._server.read((name, *versions))
+            found = await self._server.reads.ask((name, *versions), 1 + len(versions))
         except asyncio.CancelledError:
             count.cancelled += 1
             raise
@@ -155,7 +154,7 @@ class RedisTier(Leasing, Closing):
         if entry is None:
             count.misses += 1
             return _MISS
-        if not is_current(entry, tags, [found[version] for version in versions]):
+        if not is_current(entry, tags, map(found.get, versions)):
             count.misses += 1
             count.outdated += 1
             return _MISS
