@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from perflab.advisor.errors import AdvisorError
 from perflab.advisor.identity import statement_key
 from perflab.advisor.slow_queries import Thresholds, slow_calls, slow_queries
 from perflab.advisor.statement_stats import difference, take_snapshot
+from perflab.services import Postgres
+from perflab.services.embedded.postgres import EmbeddedPostgres
 
 TEXT = "SELECT name FROM people WHERE id = %s"
 KEY = statement_key("SELECT name FROM people WHERE id = 1")
@@ -183,6 +186,24 @@ def test_a_servers_log_is_read_and_what_is_no_plan_passed_over(tmp_path: Path) -
     assert "4711" not in repr(calls._statements)
     with pytest.raises(AdvisorError, match="cannot be read"):
         read_log(tmp_path / "absent", calls)
+
+
+def test_an_embedded_servers_own_log_is_one_of_these(postgres: Postgres, people: str) -> None:
+    control = postgres.control
+    assert isinstance(control, EmbeddedPostgres)
+    mark = f"c{secrets.token_hex(4)}"
+    with psycopg.connect(people, autocommit=True) as conn:
+        conn.execute("LOAD 'auto_explain'; SET auto_explain.log_format = json")
+        conn.execute("SET auto_explain.log_min_duration = 0")
+        for number in (5, 6):
+            conn.execute(f"SELECT id AS {mark}\n\tFROM people\n\tWHERE id = {number}")
+    calls = CallLog()
+
+    assert read_log(control.site.log, calls) >= 2
+
+    (seen,) = (seen for seen in calls.statements() if mark in seen.text)
+    assert (seen.text, seen.counters.calls) == (f"SELECT id AS {mark} FROM people WHERE id = ?", 2)
+    assert [plan.calls for plan in calls.plans(seen.key)] == [2]
 
 
 def test_a_clients_statements_are_timed_where_the_server_counts_none(people: str) -> None:

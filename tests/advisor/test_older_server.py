@@ -213,12 +213,14 @@ def test_a_target_is_advised_on_and_left_as_it_was(url: str, conn: psycopg.Conne
 def test_without_a_file_the_servers_own_statistics_are_the_workload(
     url: str, conn: psycopg.Connection
 ) -> None:
+    conn.execute("SELECT pg_stat_statements_reset()")
     for number in range(5):
         conn.execute(f"SELECT id FROM orders WHERE total = {number}")
 
     found = advise_target(url, None, Limits())
 
     by_text = {s.text: s.calls for s in found.advice.statements}
+    assert [one.text for one in found.slow] == ["SELECT id FROM orders WHERE total = $1"]
     assert by_text["SELECT id FROM orders WHERE total = $1"] == 5
     assert "total" in {c.candidate.keys[0] for c in found.advice.selection.chosen}
 

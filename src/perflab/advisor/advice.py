@@ -16,7 +16,7 @@ from perflab.advisor.explain import estimate, looking
 from perflab.advisor.reading import uses_of
 from perflab.advisor.selection import Limits, Selection, select
 from perflab.advisor.sql import parse_one, tables_of
-from perflab.advisor.statement_stats import Snapshot
+from perflab.advisor.statement_stats import Seen, Snapshot
 from perflab.advisor.whatif import WhatIf
 from perflab.advisor.workload import Statement
 
@@ -94,12 +94,16 @@ def statements_of(snapshot: Snapshot, most: int = 200) -> tuple[Statement, ...]:
     What reads system catalogs only, as the advisor itself does, is nobody's workload.
     """
     seen = sorted(snapshot.statements.values(), key=lambda s: -s.counters.total_ms)
-    asked = (s for s in seen if any(not _is_system(*t) for t in tables_of(s.planned)))
+    asked = (s for s in seen if is_workload(s))
     return tuple(
         Statement(f"query {s.query_id}", s.planned, float(max(1, s.counters.calls)))
         for s in islice(asked, most)
     )
 
 
-def _is_system(schema: str, name: str) -> bool:
-    return schema == "information_schema" or name.startswith("pg_")
+def is_workload(seen: Seen) -> bool:
+    """Whether a statement reads or writes more than system catalogs."""
+    return any(
+        schema != "information_schema" and not name.startswith("pg_")
+        for schema, name in tables_of(seen.planned)
+    )

@@ -13,7 +13,7 @@ from typing import Annotated
 import msgspec
 
 from perflab.advisor.calls import CallLog
-from perflab.advisor.statement_stats import Counters, Difference, Seen
+from perflab.advisor.statement_stats import Counters, Difference, Seen, Snapshot, difference
 
 Positive = Annotated[float, msgspec.Meta(ge=0)]
 
@@ -80,6 +80,14 @@ def slow_queries(
     limits, log = thresholds or Thresholds(), calls or CallLog()
     found = (_judged(seen, earlier, between, limits, log) for seen, earlier in between.statements)
     return tuple(slow for slow in found if slow.calls >= limits.calls and slow.reasons)
+
+
+def slow_since_reset(
+    snapshot: Snapshot, thresholds: Thresholds | None = None
+) -> tuple[SlowQuery, ...]:
+    """The same of all that a server has counted since its statistics were last reset."""
+    nothing = msgspec.structs.replace(snapshot, statements={}, others_ms=0.0, evictions=0)
+    return slow_queries(difference(nothing, snapshot), thresholds)
 
 
 def slow_calls(calls: CallLog, thresholds: Thresholds | None = None) -> tuple[SlowQuery, ...]:

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from perflab.advisor.advice import Advice, Unplanned, advise, plannable, statements_of
+from perflab.advisor.advice import Advice, Unplanned, advise, is_workload, plannable, statements_of
 from perflab.advisor.catalog import read_catalog
 from perflab.advisor.errors import AdvisorError, said
 from perflab.advisor.selection import Limits
-from perflab.advisor.statement_stats import take_snapshot
+from perflab.advisor.slow_queries import SlowQuery, slow_since_reset
+from perflab.advisor.statement_stats import Snapshot, take_snapshot
 from perflab.advisor.whatif import hypothetical
 from perflab.advisor.workload import Statement
 
@@ -38,6 +39,8 @@ class TargetAdvice:
 
     advice: Advice
     unplanned: tuple[Unplanned, ...]
+    slow: tuple[SlowQuery, ...]
+    """Of what the server itself has counted; empty where the statements came from elsewhere."""
 
 
 def advise_target(url: str, statements: Sequence[Statement] | None, limits: Limits) -> TargetAdvice:
@@ -55,14 +58,20 @@ def advise_target(url: str, statements: Sequence[Statement] | None, limits: Limi
 
 def _advise(url: str, statements: Sequence[Statement] | None, limits: Limits) -> TargetAdvice:
     with looking_at(url) as conn:
-        asked = statements
+        asked, slow = statements, tuple[SlowQuery, ...]()
         if asked is None:
-            asked = statements_of(take_snapshot(conn, plans=0))
+            snapshot = take_snapshot(conn)
+            asked, slow = statements_of(snapshot), _slow(snapshot)
         good, unplanned = plannable(conn, asked)
         catalog = read_catalog(conn)
         with hypothetical(conn) as what_if:
             advice = advise(good, catalog, what_if, limits)
-    return TargetAdvice(advice, unplanned)
+    return TargetAdvice(advice, unplanned, slow)
+
+
+def _slow(snapshot: Snapshot) -> tuple[SlowQuery, ...]:
+    found = slow_since_reset(snapshot)
+    return tuple(one for one in found if is_workload(snapshot.statements[one.query_id]))
 
 
 @contextmanager

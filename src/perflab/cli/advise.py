@@ -21,6 +21,7 @@ from perflab.cli.advice_printed import (
     print_unchanged,
 )
 from perflab.cli.console import console, progress_bars
+from perflab.cli.slow_printed import print_slow
 from perflab.cli.upkeep_printed import print_findings, print_upkeep
 from perflab.errors import ParameterError
 
@@ -107,6 +108,7 @@ def _on_target(url: str, read: Workload | None, limits: Limits) -> list[str]:
 
     found = advise_target(url, read.statements if read else None, limits)
     print_refused(read, [str(one) for one in found.unplanned])
+    print_slow(found.slow)
     print_estimate(found.advice)
     print_idle(found.advice.idle)
     print_findings(inspect_target(url))
