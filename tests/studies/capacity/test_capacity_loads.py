@@ -25,7 +25,6 @@ from perflab.studies.capacity.held_back import (
     OPEN_SHARE,
     P95,
     THROUGHPUT,
-    Chosen,
     HeldBack,
     Predicted,
     Seen,
@@ -355,12 +354,12 @@ def test_the_median_round_decides_and_what_is_off_is_laid_to_noise_or_to_the_mod
 
 
 def test_of_rounds_only_those_count_that_the_generator_did_not_spoil() -> None:
-    seen = [Seen(100.0, 10.0, ""), Seen(1.0, 900.0, "late"), Seen(110.0, 12.0, "")]
+    seen = [Seen(3, 100.0, 10.0, ""), Seen(3, 1.0, 900.0, "late"), Seen(3, 110.0, 12.0, "")]
     throughput, p95 = rows_of("a load", seen, lambda _: (105.0, 11.0))
     assert throughput.measured == (100.0, 110.0)
     assert p95.measured == (10.0, 12.0)
     assert throughput.finding == p95.finding == "within"
-    (void, _) = rows_of("a load", [Seen(100.0, 10.0, "late")], lambda _: (105.0, 11.0))
+    (void, _) = rows_of("a load", [Seen(3, 100.0, 10.0, "late")], lambda _: (105.0, 11.0))
     assert void.finding == "void: the generator was the limit"
     assert np.isnan(held_back_frame([void]).iloc[0]["measured"])
 
@@ -371,19 +370,22 @@ def test_an_open_load_is_simulated_on_its_own_schedule() -> None:
     model = calibrate(made, 5.0, 1)
     assert not isinstance(model, NotFitted)
     model = replace(model, station=Station((100.0,), np.array([1.0])))
-    at_once = Seen(100.0, 95.0, "", np.zeros(10))
-    apart = Seen(10.0, 10.0, "", np.arange(10) / 10)
-    held_back = HeldBack(Chosen(80.0, 3), (at_once, apart), (Seen(100.0, 30.0, ""),))
+    at_once = Seen(100.0, 100.0, 95.0, "", np.zeros(10))
+    apart = Seen(10.0, 10.0, 10.0, "", np.arange(10) / 10)
+    users = (Seen(3, 100.0, 30.0, ""), Seen(5, 100.0, 50.0, ""))
+    held_back = HeldBack((at_once, apart), users)
     found = predict(held_back, made, model, 1)
     assert not isinstance(found, NotRun)
     opened = {one.figure: one for one in found if "arrivals" in one.load}
     assert opened[THROUGHPUT].predicted == pytest.approx((100.0, 10 / 0.91))
     assert opened[P95].predicted == pytest.approx((95.5, 10.0))
-    closed = {one.figure: one for one in found if one.load.startswith("3 users")}
+    closed = {one.figure: one for one in found if one.load.startswith("3 to 5 users")}
     assert set(closed) == {THROUGHPUT, P95, BY_LAW}
     assert closed[THROUGHPUT].predicted[0] == pytest.approx(100.0, rel=0.01)
     assert isinstance(made.fitted, Scalability)
-    assert closed[BY_LAW].predicted[0] == pytest.approx(float(made.fitted.fitted.at(3)))
+    law = made.fitted.fitted
+    assert closed[BY_LAW].predicted == pytest.approx((float(law.at(3)), float(law.at(5))))
+    assert closed[P95].predicted[1] == pytest.approx(50.0, rel=0.05)
 
 
 def test_between_two_rungs_the_time_of_a_round_lies_on_a_straight_line() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -22,7 +23,7 @@ from perflab.studies.capacity.opened import Arm
 Floats = NDArray[np.float64]
 
 OPEN_SHARE: Final = 0.85
-"""Of the first round's peak, so that it is at least 80 % of that of all rounds."""
+"""Of the peak of the rounds before, so that it is at least 80 % of that of all rounds."""
 THROUGHPUT: Final = "throughput"
 P95: Final = "p95"
 BY_LAW: Final = "throughput, by the law"
@@ -33,7 +34,7 @@ _DRAWS: Final = 5
 
 @dataclass(frozen=True)
 class Chosen:
-    """What is held back."""
+    """What is held back from a round."""
 
     rate_rps: float
     """Of arrivals that do not wait for answers."""
@@ -45,6 +46,8 @@ class Chosen:
 class Seen:
     """One repetition of a load."""
 
+    load: float
+    """Arrivals a second, or users."""
     rps: float
     """Good answers a second."""
     p95_ms: float
@@ -57,7 +60,6 @@ class Seen:
 class HeldBack:
     """Both loads, once in each round in which the rungs were measured."""
 
-    chosen: Chosen
     opened: tuple[Seen, ...]
     closed: tuple[Seen, ...]
 
@@ -108,9 +110,9 @@ class Predicted:
         return "the model: no round is within"
 
 
-def choose(first: Ladder) -> Chosen:
-    """An open load near the peak, and a closed one at twice the knee of a first round."""
-    return Chosen(OPEN_SHARE * first.peak[1], twice_the_knee(first))
+def choose(before: Ladder) -> Chosen:
+    """An open load near the peak, and a closed one at twice the knee of the rounds before."""
+    return Chosen(OPEN_SHARE * before.peak[1], twice_the_knee(before))
 
 
 def twice_the_knee(ladder: Ladder) -> int:
@@ -136,13 +138,14 @@ def put_opened(arm: Arm, chosen: Chosen, seconds: float, seed: int) -> Seen:
     load = put_load(arm.served, arm.traffic, chosen.rate_rps, seconds, seed)
     samples = load.reading.samples
     answers = rate_to_the_end(load.good, samples.ended_s)
-    return Seen(answers, load.quantile_ms(0.95), load.void, samples.scheduled_s)
+    ms = load.quantile_ms(0.95)
+    return Seen(chosen.rate_rps, answers, ms, load.void, samples.scheduled_s)
 
 
 def put_aside(arm: Arm, chosen: Chosen, seconds: float) -> Seen:
     """The closed load, once."""
     rung = put_rung(arm, chosen.users, seconds)
-    return Seen(rung.rps, rung.quantile_ms(0.95), rung.reading.void)
+    return Seen(chosen.users, rung.rps, rung.quantile_ms(0.95), rung.reading.void)
 
 
 def predict(
@@ -157,19 +160,26 @@ def predict(
         return held_back
     if isinstance(model, NotFitted):
         return NotRun("held-back loads", model.reason)
-    rate, users = held_back.chosen.rate_rps, held_back.chosen.users
-    share = rate / ladder.peak[1] if ladder.peak[1] else math.nan
-    first = f"{rate:,.0f} arrivals/s, {share:.0%} of the peak"
-    second = f"{users} users without a pause"
-    closed = model.closed(users, 0.0)
-    closed_rps, closed_ms = _middle(closed.throughput_rps), _middle(p95_ms(closed))
+    rates = [seen.load for seen in held_back.opened]
+    share = float(np.median(rates)) / ladder.peak[1] if ladder.peak[1] else math.nan
+    first = f"{_span(rates)} arrivals/s, {share:.0%} of the peak"
+    second = f"{_span([seen.load for seen in held_back.closed])} users without a pause"
+    simulated = cache(lambda users: model.closed(users, 0.0))
+
+    def closed(seen: Seen) -> tuple[float, float]:
+        run = simulated(round(seen.load))
+        return _middle(run.throughput_rps), _middle(p95_ms(run))
+
     found = [
         *rows_of(first, held_back.opened, lambda seen: _open_prediction(model, seen, seed)),
-        *rows_of(second, held_back.closed, lambda _: (closed_rps, closed_ms)),
+        *rows_of(second, held_back.closed, closed),
     ]
-    if isinstance(ladder.fitted, Scalability):
-        law = float(ladder.fitted.fitted.at(users))
-        (by_law, _) = rows_of(second, held_back.closed, lambda _: (law, math.nan), BY_LAW)
+    fitted = ladder.fitted
+    if isinstance(fitted, Scalability):
+        law = fitted.fitted
+        (by_law, _) = rows_of(
+            second, held_back.closed, lambda seen: (float(law.at(seen.load)), math.nan), BY_LAW
+        )
         found.append(by_law)
     return tuple(found)
 
@@ -230,6 +240,12 @@ def _row(one: Predicted) -> dict[str, object]:
         "finding": one.finding,
         "cause": one.cause,
     }
+
+
+def _span(values: Sequence[float]) -> str:
+    """From the least to the most."""
+    low, high = f"{min(values):,.0f}", f"{max(values):,.0f}"
+    return low if low == high else f"{low} to {high}"
 
 
 def _middle(estimate: object) -> float:

@@ -25,8 +25,8 @@ def climb(
     """Every concurrency of the profile in each round, in an order that is drawn anew.
 
     The loads that are held back go along in the same rounds, so that whatever the machine does
-    meanwhile happens to them and to the rungs alike. They follow from a first round,
-    which is used for nothing else and leaves the server warm.
+    meanwhile happens to them and to the rungs alike. They follow from the rounds before; a first
+    one is used for nothing else and leaves the server warm.
     """
     rng = np.random.default_rng([seed, _STREAM])
     loads, rounds = sizes.loads, sizes.repetitions
@@ -39,15 +39,16 @@ def climb(
             step(what, done, total)
         done += 1
 
-    first = []
+    first: list[Rung] = []
     for users in loads:
         tell(f"first round, {users} users")
         first.append(put_rung(arm, users, sizes.load_s))
-    chosen = choose(Ladder(tuple(first), fit_rungs(first, seed, resamples=1)))
     rungs: list[Rung] = []
     opened: list[Seen] = []
     aside: list[Seen] = []
     for number in range(rounds):
+        known = [*first, *rungs]
+        chosen = choose(Ladder(tuple(known), fit_rungs(known, seed, resamples=1)))
         for users in rng.permutation([*loads, _OPENED, _ASIDE]).tolist():
             if users == _OPENED:
                 tell(f"round {number + 1}, {chosen.rate_rps:,.0f} arrivals/s")
@@ -61,4 +62,4 @@ def climb(
     ladder = Ladder(tuple(rungs), fit_rungs(rungs, seed))
     if not ladder.peak[1]:
         return ladder, NotRun("held-back loads", "no closed load was answered")
-    return ladder, HeldBack(chosen, tuple(opened), tuple(aside))
+    return ladder, HeldBack(tuple(opened), tuple(aside))
