@@ -192,11 +192,14 @@ def test_slow_consumers_raise_the_hubs_alerts(redis_server: Redis) -> None:
             raw.writer.write(frame(SUBSCRIBE))
             await until(lambda: scene.hub.stats().subscriptions == 2)
             body = b'"' + b"x" * 8_000 + b'"'
+            queued = 0
             while not scene.hub.stats().slow:
+                queued = max(queued, scene.hub.stats().queued)
                 await asyncio.gather(*(scene.log.publish("hot", body) for _ in range(100)))
             await until(lambda: scene.hub.stats().connections == 1)
             look()
             assert names == {"HubDropsMessages", "HubClosesSlowConsumers"}
+            assert 0 < queued <= 100
             for _ in range(10):
                 look()
             assert engine.alerts == ()

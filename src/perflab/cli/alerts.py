@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections.abc import Sequence
@@ -102,7 +101,6 @@ def _watch(
 ) -> None:
     from perflab.monitor.alerts import AlertEngine, Watch, Webhook
 
-    logging.getLogger("perflab.alerts").setLevel(logging.CRITICAL)  # they are printed here
     with ExitStack() as stack:
         tell: list[Tell] = [_print_change]
         if webhook:

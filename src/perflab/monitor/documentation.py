@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 import textwrap
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, get_args, get_origin, get_type_hints
 
 import msgspec
 
 
-def field_docs(struct: type[msgspec.Struct]) -> dict[str, str]:
+@functools.cache
+def field_docs(struct: type[msgspec.Struct]) -> Mapping[str, str]:
     """One line for each field that has documentation; empty where no source is at hand."""
     found: dict[str, str] = {}
     for part in reversed(struct.__mro__):
@@ -21,9 +25,10 @@ def field_docs(struct: type[msgspec.Struct]) -> dict[str, str]:
             for extra in get_args(hint)[1:]:
                 if isinstance(extra, msgspec.Meta) and extra.description:
                     found[name] = extra.description
-    return {
-        name: _one_line(text) for name, text in found.items() if name in struct.__struct_fields__
-    }
+    known = struct.__struct_fields__
+    return MappingProxyType(
+        {name: _one_line(text) for name, text in found.items() if name in known}
+    )
 
 
 def _below(part: type) -> dict[str, str]:

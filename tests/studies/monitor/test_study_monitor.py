@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -150,3 +151,11 @@ def test_the_table_says_resolved_where_something_had_fired(episode: Episode) -> 
     assert table.title == "The server stood still from 1.00 to 2.00 s: what the alerts made of it"
     assert table.shown["to"].tolist() == ["pending", "pending", "firing", "resolved"]
     assert table.shown["at (s)"].tolist() == ["1.20", "1.50", "2.00", "3.00"]
+
+
+def test_without_a_change_there_is_an_empty_table_and_a_plot(episode: Episode) -> None:
+    quiet = replace(episode, transitions=())
+    table = changes_table(quiet)
+    assert len(table.shown) == 0
+    assert "at (s)" in table._repr_html_()
+    assert title_of(timeline_plot(quiet)) == "Raised by the stop: no alert"

@@ -93,7 +93,7 @@ def _states(axes: Axes, names: Sequence[str], episode: Episode) -> None:
             told.add(state)
             axes.barh(place, end - start, left=start, color=_STATES[state], height=0.6, label=label)
     axes.set_yticks(range(len(names)), names)
-    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_ylim(max(len(names), 1) - 0.5, -0.5)
     axes.grid(visible=False, axis="y")
 
 
