@@ -154,12 +154,22 @@ def test_one_that_failed_is_avoided_for_longer_each_time_and_then_tried_again() 
         endpoints.failed(first, now)
         assert {endpoints.choose(now + penalty_s * 0.99) for _ in range(40)} == {second}
         assert not _avoided(endpoints, first, now + penalty_s)
-    for _ in range(20):
-        endpoints.failed(first, 1_000.0)
-    assert not _avoided(endpoints, first, 1_000.0 + LONGEST_PENALTY_S)
+    for failure in range(20):
+        endpoints.failed(first, 1_000.0 + LONGEST_PENALTY_S * failure)
+    now = 1_000.0 + LONGEST_PENALTY_S * 20
+    assert {endpoints.choose(now - 1e-3) for _ in range(40)} == {second}
+    assert not _avoided(endpoints, first, now)
     endpoints.connected(first, 0.0)
     endpoints.failed(first, 2_000.0)
     assert not _avoided(endpoints, first, 2_000.5), "a connection forgives"
+
+
+def test_connections_lost_together_are_one_failure_of_their_hub() -> None:
+    endpoints = Endpoints(URLS[:2], rng())
+    for _ in range(4):
+        endpoints.failed(URLS[0], 0.0)
+    assert {endpoints.choose(0.49) for _ in range(40)} == {URLS[1]}
+    assert not _avoided(endpoints, URLS[0], 0.5)
 
 
 def _avoided(endpoints: Endpoints, url: str, now: float) -> bool:

@@ -61,11 +61,17 @@ class Endpoints:
         endpoint.avoided_until = float("-inf")
 
     def failed(self, url: str, now: float, *, retry_after_s: float = 0.0) -> None:
-        """It could not be reached, broke off, or sent the client away for some time."""
+        """It could not be reached, broke off, or sent the client away for some time.
+
+        What is lost while it is avoided already, such as the other connections of a pool, is the
+        same failure.
+        """
         endpoint = self._endpoints[url]
-        penalty_s = min(LONGEST_PENALTY_S, FIRST_PENALTY_S * 2**endpoint.failures)
-        endpoint.failures += 1
-        endpoint.avoided_until = now + max(penalty_s, retry_after_s)
+        if now >= endpoint.avoided_until:
+            endpoint.failures += 1
+        penalty_s = min(LONGEST_PENALTY_S, FIRST_PENALTY_S * 2 ** (endpoint.failures - 1))
+        until = now + max(penalty_s, retry_after_s)
+        endpoint.avoided_until = max(endpoint.avoided_until, until)
 
 
 def _cost(endpoint: _Endpoint) -> tuple[int, float]:

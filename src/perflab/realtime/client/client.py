@@ -40,7 +40,7 @@ class RealtimeClient:
     had, trying to get back all the time.
 
     Args:
-        endpoints: the hubs, ``ws://…``.
+        endpoints: the hubs, ``ws://…``; or what clients of one process know of them together.
         token: a bearer token, for the hubs and for the API; None where a session is given.
         api: the address of the API, to poll when no hub can be reached; None fails instead.
         session: the token of a login to that API, which then gives tokens for the hubs.
@@ -55,7 +55,7 @@ class RealtimeClient:
 
     def __init__(
         self,
-        endpoints: Sequence[str],
+        endpoints: Sequence[str] | Endpoints,
         token: str | None = None,
         *,
         api: str | None = None,
@@ -77,7 +77,9 @@ class RealtimeClient:
                 raise RealtimeError("a session takes the place of a token, and needs an api")
             timeout_s = self._settings.connect_timeout_s
             self._token = SessionToken(api, session, timeout_s=timeout_s, transport=transport)
-        self._endpoints = Endpoints(endpoints, self._rng)
+        if not isinstance(endpoints, Endpoints):
+            endpoints = Endpoints(endpoints, self._rng)
+        self._endpoints = endpoints
         self._backoff = Backoff(
             self._rng,
             base_s=self._settings.backoff_base_s,
