@@ -92,6 +92,33 @@ def test_a_caller_who_waits_too_long_is_told_what_to_do(app: str) -> None:
     run(scenario())
 
 
+def test_a_connection_on_its_way_back_is_no_sign_of_an_outage(
+    app: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A caller who gives up at that moment is told that the pool is busy, and does not retry."""
+
+    async def scenario() -> None:
+        async with Pool(app, max_size=1, wait_timeout_s=0.1) as pool:
+            returning, release = asyncio.Event(), asyncio.Event()
+            give_back = pool._pool.putconn
+
+            async def slowly(conn: Connection) -> None:
+                returning.set()
+                await release.wait()
+                await give_back(conn)
+
+            monkeypatch.setattr(pool._pool, "putconn", slowly)
+            first = asyncio.create_task(pool.read(one))
+            await returning.wait()
+            with pytest.raises(PoolTimeout, match="all 1 connections are in use"):
+                await pool.read(one)
+            assert pool.stats().retries == 0
+            release.set()
+            assert await first == 1
+
+    run(scenario())
+
+
 def test_no_more_callers_than_allowed_may_wait(app: str) -> None:
     async def scenario() -> None:
         async with Pool(app, max_size=1, max_waiting=1) as pool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -76,6 +77,8 @@ async def serve(
         ),
         log_enabled=False,
     )
+    # retries are counted (``pool.retries``); an outage would write a line for each request
+    logging.getLogger("stamina").setLevel(logging.ERROR)
     loop = asyncio.get_running_loop()
     before = {number: signal.getsignal(number) for number in SIGNALS}
     told = asyncio.Event()

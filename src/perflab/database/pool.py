@@ -260,8 +260,11 @@ class Pool:
         try:
             yield conn
         finally:
-            self._in_use -= 1
-            await self._pool.putconn(conn)
+            try:
+                await self._pool.putconn(conn)
+            finally:
+                # not before: who gives up meanwhile would take a busy pool for a server away
+                self._in_use -= 1
 
     def _saturated(self, what: str) -> PoolTimeout:
         waiting = self._pool.get_stats().get("requests_waiting", 0)
