@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from perflab.capacity.cost.pricing import Balancer, Database, Egress, Node, Pricing, Redis
 from perflab.capacity.recommend.rules import RULES
@@ -14,7 +15,8 @@ from perflab.capacity.recommend.rules import RULES
 PAGE = Path(__file__).parents[2] / "docs" / "capacity.md"
 
 
-def test_its_examples_give_what_it_says() -> None:
+def test_its_examples_give_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(PAGE.parents[1])
     outcome = doctest.testfile(str(PAGE), module_relative=False)
     assert outcome.attempted >= 10
     assert outcome.failed == 0

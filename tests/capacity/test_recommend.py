@@ -60,6 +60,16 @@ def test_postgres_at_most_of_the_work_points_to_its_statements() -> None:
     assert advice.gain == pytest.approx(1 / 0.65 - 1)
 
 
+def test_an_event_loop_that_is_late_on_a_core_with_room_is_kept_by_something() -> None:
+    idle = replace(QUIET, shares=Shares(server=0.3, postgres=0.05, redis=0.05), lag_ms=12.0)
+    advice = only(idle)
+    assert "12 ms late on average, on a core that is 40% busy" in advice.because
+    assert advice.gain == pytest.approx(1.0)
+    assert recommend(replace(idle, lag_ms=9.0)) == ()
+    full = replace(idle, shares=Shares(server=0.8, postgres=0.01, redis=0.01))
+    assert recommend(full) == (), "of a full core it is the consequence"
+
+
 def test_few_hits_gain_what_better_ones_would_save() -> None:
     """A hit costs 1 ms and a miss 4 ms: at 50 % a request costs 2.5 ms, at 95 % 1.15 ms."""
     advice = only(replace(QUIET, cached=Cached(0.5, with_rps=400.0, without_rps=250.0)))

@@ -65,5 +65,7 @@ class Evidence:
     scalability: Scalability | NotFitted | None = None
     cached: Cached | None = None
     pooled: Pooled | None = None
+    lag_ms: float | None = None
+    """How late the server's event loop was on average, at the highest load."""
     generator: float | None = None
     """The busy share of the load generator at that step."""

@@ -24,6 +24,8 @@ GOOD_HITS: Final = 0.95
 """The hit ratio that a gain is reckoned for."""
 MANY_WAIT: Final = 0.05
 """The share of checkouts that wait, from which on a pool is too small."""
+LATE_MS: Final = 10.0
+"""An event loop that is so late on average is kept by something."""
 GENERATOR_BUSY: Final = 0.70
 
 
@@ -155,6 +157,22 @@ def larger_pool(evidence: Evidence) -> Recommendation | None:
     )
 
 
+def blocked_loop(evidence: Evidence) -> Recommendation | None:
+    """The server's event loop is late although its core has time to spare."""
+    lag_ms, shares = evidence.lag_ms, evidence.shares
+    if lag_ms is None or shares is None or not lag_ms >= LATE_MS or shares.total >= BUSY:
+        return None
+    return Recommendation(
+        what="find what keeps the event loop waiting, and move it into a thread",
+        because=f"the event loop is {lag_ms:.0f} ms late on average, on a core that is"
+        f" {shares.total:.0%} busy",
+        gain=min(1.0, BUSY / max(shares.total, 0.1) - 1),
+        days=2,
+        verify="perflab_loop_lag_seconds at /metrics under the same load; no other process may"
+        " have the core meanwhile",
+    )
+
+
 def bounded_concurrency(evidence: Evidence) -> Recommendation | None:
     """Beyond the peak, more users get less done together."""
     curve = evidence.scalability
@@ -195,6 +213,7 @@ RULES: Final[tuple[Rule, ...]] = (
     more_hits,
     no_cache,
     larger_pool,
+    blocked_loop,
     bounded_concurrency,
     stronger_generator,
 )

@@ -26,12 +26,14 @@ def advise(
 ) -> tuple[Recommendation, ...] | NotRun:
     """What the figures speak for; a NotRun where no step held, so that there is nothing to raise.
 
-    Shares and waits are those of the highest rung: what holds the system up when it is full.
+    Shares and waits are those of the fullest closed load, in its middle round: what holds the
+    system up when it is full.
     """
     core, held = core_rps(steps), limit_of(steps).held
     if isinstance(core, NotEstimable) or held is None:
         return NotRun("recommendations", "p95 kept the promise at no step")
-    highest = ladder.at(ladder.peak[0])[0].found
+    rounds = sorted(ladder.at(ladder.peak[0]), key=lambda rung: rung.rps)
+    highest = rounds[len(rounds) // 2].found
     settings = stack.site.orders().settings
     cached, uncached = (
         float(np.median([rung.rps_to_the_end for rung in arms[name]])) for name in (FULL, NO_CACHE)
@@ -48,6 +50,7 @@ def advise(
             scalability=ladder.fitted,
             cached=Cached(hit_ratio, cached, uncached) if usable else None,
             pooled=highest.pooled(settings.pool_size) if settings else None,
+            lag_ms=highest.lag_ms if np.isfinite(highest.lag_ms) else None,
             generator=highest.generator,
         )
     )
