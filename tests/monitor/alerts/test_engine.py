@@ -23,7 +23,7 @@ from perflab.monitor.alerts.expressions import (
     Selector,
     Value,
 )
-from perflab.monitor.alerts.series import Labels, Point, Sample
+from perflab.monitor.alerts.series import Labels, Point, Sample, Store
 
 from .histories import OWN, Scrape, States, replay
 
@@ -243,6 +243,17 @@ def test_a_rate_by_hand() -> None:
 )
 def test_a_quantile_by_hand(quantile: float, buckets: dict[float, float], expected: float) -> None:
     assert quantile_of(quantile, buckets) == pytest.approx(expected, nan_ok=True)
+
+
+def test_series_that_have_ended_take_no_room_for_ever() -> None:
+    store = Store(["level"], keep_ms=1_000)
+    for step in range(100):
+        part = Sample("level", (("part", str(step)),), 1.0)
+        store.enter("here", 500 * step, [part, Sample("unknown", (), 1.0)])
+        assert len(store) <= 4
+    assert [
+        dict(labels)["part"] for labels, _ in store.newest(Selector(metric="level"), 49_500)
+    ] == ["99"]
 
 
 def test_an_alert_that_flickers_begins_anew_and_a_resolved_one_says_so() -> None:

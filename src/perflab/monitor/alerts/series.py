@@ -36,7 +36,7 @@ class Store:
 
     Args:
         metrics: the only ones that are kept.
-        keep_ms: how long; the newest of each stays whatever its age.
+        keep_ms: how long; the newest of each stays whatever its age, until its series has ended.
     """
 
     def __init__(self, metrics: Iterable[str], keep_ms: int) -> None:
@@ -55,6 +55,13 @@ class Store:
         for metric, labels in self._told.get(source, set()) - told:
             self._add(metric, labels, at_ms, _STALE)
         self._told[source] = told
+        for series in self._series.values():
+            for labels in [one for one, points in series.items() if self._is_over(points, at_ms)]:
+                del series[labels]
+
+    def __len__(self) -> int:
+        """How many series there are."""
+        return sum(len(series) for series in self._series.values())
 
     def newest(self, selector: Selector, at_ms: int) -> Iterator[tuple[Labels, float]]:
         """The last value of each series, unless it has ended or is too old."""
@@ -83,6 +90,11 @@ class Store:
         points.append((at_ms, value))
         while len(points) > 1 and points[0][0] < at_ms - self._keep_ms:
             points.popleft()
+
+    def _is_over(self, points: deque[tuple[int, float | None]], at_ms: int) -> bool:
+        """Whether a series has ended, and too long ago for any window."""
+        ended_ms, value = points[-1]
+        return value is _STALE and ended_ms < at_ms - self._keep_ms
 
     def _matching(
         self, selector: Selector
