@@ -185,9 +185,11 @@ def made_up_pooling() -> Comparison:
 
 
 def test_pooling_saves_the_handshake(redis_server: Redis, sizes: RealtimeSizes) -> None:
-    comparison = study.measure_pooling(redis_server, sizes, 1)
-    assert comparison.n == sizes.rounds * sizes.calls
-    assert isinstance(comparison.ratio.mean, Interval)
+    pooling = study.measure_pooling(redis_server, sizes, 1)
+    for comparison in (pooling.kept, pooling.several):
+        assert comparison.n == sizes.rounds * sizes.calls
+        assert isinstance(comparison.ratio.mean, Interval)
+    assert len(study.pooling_table(pooling).shown) == 2
 
 
 def test_after_redis_was_away_everybody_was_told(
