@@ -471,19 +471,45 @@ def test_a_statement_with_more_rows_than_memory_is_not_measured(
     assert [u.reason for u in found.measured.untimed] == ["it returns more than 100,000 rows"]
 
 
-def test_statements_from_the_servers_statistics_are_planned_on_the_copy(
+def test_statements_without_values_get_some_of_the_copied_rows(
     database: str, postgres: Postgres, reader: Callable[..., str]
 ) -> None:
     load(database, SMALL)
-    statement = Statement("s", "SELECT id FROM orders WHERE total = $1")
+    statements = [
+        Statement("by_key", "SELECT total FROM orders WHERE id = $1"),
+        Statement("since", "SELECT id FROM orders WHERE total > $1"),
+    ]
 
     found = advise_on_copy(
-        reader(), [statement], Limits(), CopyLimits(), lambda: nullcontext(postgres), SIZES, 1,
+        reader(), statements, Limits(), CopyLimits(), lambda: nullcontext(postgres), SIZES, 1,
         lambda *_: None,
     )  # fmt: skip
 
-    assert [s.name for s in found.measured.advice.statements] == ["s"]
-    assert [u.reason for u in found.measured.untimed] == ["it has no values ($n)"]
+    assert found.drawn == ("by_key",)
+    assert [str(u) for u in found.measured.untimed] == ["since: it has no values ($n)"]
+
+
+def test_the_servers_own_statistics_are_the_workload_where_there_is_no_file(
+    database: str, postgres: Postgres, reader: Callable[..., str]
+) -> None:
+    load(database, SMALL + "CREATE EXTENSION pg_stat_statements;")
+    with psycopg.connect(database, autocommit=True) as conn:
+        for number in range(3):
+            conn.execute(f"SELECT total FROM orders WHERE id = {number}".encode())
+            conn.execute(f"SELECT relname FROM pg_class WHERE oid = {number}".encode())
+
+    found = advise_on_copy(
+        reader(
+            "GRANT SELECT ON ALL TABLES IN SCHEMA public TO {0}; GRANT pg_read_all_stats TO {0}"
+        ),
+        None, Limits(), CopyLimits(), lambda: nullcontext(postgres), SIZES, 1,
+        lambda *_: None,
+    )  # fmt: skip
+
+    by_text = {s.text: s.calls for s in found.measured.advice.statements}
+    assert by_text["SELECT total FROM orders WHERE id = $1"] == 3
+    assert not [text for text in by_text if "pg_class" in text]
+    assert len(found.drawn) == 1
 
 
 def test_a_table_of_a_type_that_the_copy_cannot_have_is_refused(

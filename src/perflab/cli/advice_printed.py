@@ -31,6 +31,12 @@ def print_copy(found: Copied) -> None:
     for name in sorted(extent.copied.keys() - extent.whole):
         words = f"{extent.copied[name]:,} of about {extent.there[name]:,} rows"
         console.print(f"[yellow]a sample[/]: {escape(name)}, {words}", soft_wrap=True)
+    if found.drawn:
+        console.print(
+            f"{len(found.drawn)} statements have no values of their own and get some of the copied"
+            f" rows: {escape(', '.join(found.drawn))}",
+            soft_wrap=True,
+        )
     for line in extent.left_out:
         console.print(f"[yellow]not in the copy[/]: {escape(line)}", soft_wrap=True)
 

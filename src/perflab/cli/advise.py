@@ -185,7 +185,7 @@ def _on_lab(
                 statements = read.statements if read else None
                 found = advise_and_prove(datasets, sizes.advisor, seed, statements, limits, step)
                 upkeep = look_after(
-                    found.advised, copier(datasets), found.advice.statements, sizes.advisor, seed,
+                    found.before, copier(datasets), found.advice.statements, sizes.advisor, seed,
                     step, guest_s=STATEMENT_S if read else 0,
                 )  # fmt: skip
         finally:

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 import msgspec
+import numpy as np
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
@@ -20,6 +21,7 @@ from perflab.advisor.copying.sampling import Part, plan_parts
 from perflab.advisor.copying.shape import Shape, read_shape, with_parents
 from perflab.advisor.copying.transfer import Extent, fill
 from perflab.advisor.copying.witness import Verdict, Witness, compared, observe
+from perflab.advisor.drawn import with_values
 from perflab.advisor.errors import AdvisorError, StatementError, said
 from perflab.advisor.existing import Idle, idle_indexes
 from perflab.advisor.guest import guest_on
@@ -61,12 +63,14 @@ class Copied:
     """Advice measured on a copy, and what became of the target."""
 
     measured: Measured
+    drawn: tuple[str, ...]
+    """Statements without values of their own, measured with values of rows that were copied."""
     returns: tuple[Return, ...]
     """Of the indexes that are there, one by one."""
     idle: tuple[Idle, ...]
     """Those that could go by their definitions and the target's own counters."""
     upkeep: Upkeep
-    """Statistics that the workload's plans want, on the copy with the advice."""
+    """Statistics that the workload's plans want, without the advice: they may do instead of it."""
     extent: Extent
     verdict: Verdict | None
     """None where the target could not be looked at again;"""
@@ -92,8 +96,8 @@ def advise_on_copy(
     or where the role may not read a table or reading takes too long.
     """
     with _watched(url, copying) as target:
-        asked = statements_of(take_snapshot(target, plans=0)) if statements is None else statements
         catalog = read_catalog(target)
+        asked = _own(target, catalog) if statements is None else statements
         shape = _needed(target, asked, catalog)
         tables = {table.name for table in shape.tables}
         idle = idle_indexes(Catalog(tuple(t for t in catalog.tables if t.qualified in tables)))
@@ -105,6 +109,7 @@ def advise_on_copy(
                 version = target.info.parameter_status("server_version") or "?"
                 target.close()  # nothing is open on the target while the copy is measured
                 copies = _with_path(databases, shape, _BEFORE, _ADVISED)
+                asked, drawn = _drawn(copies[0], asked, sizes, seed)
                 measured = _measure(copies, asked, sizes, seed, limits, step)
                 returns = _returns(databases, shape, measured, idle, sizes, seed, step)
                 upkeep = _look_after(databases, measured, sizes, seed, step)
@@ -113,6 +118,7 @@ def advise_on_copy(
             verdict, unseen = _after(url, copying, parts, witness, seed)
             return Copied(
                 measured=measured,
+                drawn=drawn,
                 returns=returns,
                 idle=idle,
                 upkeep=upkeep,
@@ -145,6 +151,12 @@ def _watched(url: str, copying: CopyLimits) -> Iterator[psycopg.Connection]:
         reason = f"the server gave up ({said(error)})"
     if reason:
         raise AdvisorError(f"{VARIABLE}: {reason}")
+
+
+def _own(target: psycopg.Connection, catalog: Catalog) -> tuple[Statement, ...]:
+    """What the target's own statistics have seen of its tables."""
+    seen = statements_of(take_snapshot(target, plans=0))
+    return tuple(statement for statement in seen if _named([statement], catalog))
 
 
 def _needed(target: psycopg.Connection, statements: Sequence[Statement], catalog: Catalog) -> Shape:
@@ -198,6 +210,20 @@ def _with_path(databases: Databases, shape: Shape, *labels: str) -> tuple[str, s
     return first, second
 
 
+def _drawn(
+    copy: str, statements: Sequence[Statement], sizes: AdvisorSizes, seed: int
+) -> tuple[tuple[Statement, ...], tuple[str, ...]]:
+    """The statements with values where rows of the copy have some, and the names of those."""
+    rng = np.random.default_rng(seed)
+    with psycopg.connect(copy, autocommit=True) as conn:
+        catalog = read_catalog(conn)
+        found = tuple(with_values(conn, s, catalog, rng, sizes.examples) for s in statements)
+    names = (
+        now.name for was, now in zip(statements, found, strict=True) if now.examples != was.examples
+    )
+    return found, tuple(names)
+
+
 def _measure(
     copies: tuple[str, str],
     statements: Sequence[Statement],
@@ -239,11 +265,11 @@ def _look_after(
     databases: Databases, measured: Measured, sizes: AdvisorSizes, seed: int, step: Step
 ) -> Upkeep:
     def copy(conninfo: str) -> str:  # with the target's search path, as the others
-        cloned = conninfo_to_dict(databases.clone(_ADVISED, _MENDED))
+        cloned = conninfo_to_dict(databases.clone(databases.label(conninfo), _MENDED))
         return make_conninfo(conninfo, dbname=cloned["dbname"])
 
     return look_after(
-        measured.advised, copy, measured.runnable, sizes, seed, step,
+        measured.before, copy, measured.runnable, sizes, seed, step,
         guest_s=STATEMENT_S, state=False,
     )  # fmt: skip
 
