@@ -61,7 +61,7 @@ def test_a_table_in_order_needs_nothing() -> None:
         ({"changed": 10_900, "rewritten": 900}, False),
         ({"changed": 10_900, "rewritten": 5_000}, True),
         ({"changed": 10_000, "pages_now": 200}, True),
-        ({"pages_now": 8, "pages": 8, "changed": 9_000, "rewritten": 9_000}, False),
+        ({"pages_now": 9, "pages": 9, "changed": 9_000, "rewritten": 9_000}, False),
         # counters lost: nothing counted, and the file has doubled
         ({"analyzed_at": None, "pages_now": 199}, False),
         ({"analyzed_at": None, "pages_now": 200}, True),

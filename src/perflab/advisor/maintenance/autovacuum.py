@@ -57,7 +57,7 @@ def autovacuum_findings(
             yield Finding("off", SERVER, f"{name} is off for all tables", statements, 1.0)
     for table in health.tables:
         if table.options.get("autovacuum_enabled", "on") in _OFF:
-            if max(table.rows, table.live) >= _IDLE_ROWS:
+            if table.believed_rows >= _IDLE_ROWS:
                 yield _switched_off(table)
         elif max(table.rows, 0.0) and table.dying:
             yield from _late(table, health, limits, earlier)
@@ -67,7 +67,7 @@ def _switched_off(table: TableHealth) -> Finding:
     return Finding(
         "off",
         table.name,
-        f"autovacuum is off for this table of {max(table.rows, table.live):,.0f} rows",
+        f"autovacuum is off for this table of {table.believed_rows:,.0f} rows",
         (f"ALTER TABLE {table.name} RESET (autovacuum_enabled)",),
         1.0,
     )

@@ -45,6 +45,13 @@ class TableHealth(msgspec.Struct, frozen=True):
     """The table's own storage parameters, ``autovacuum_...`` among them."""
 
     @property
+    def believed_rows(self) -> float:
+        """As the planner believes: the last count, grown like the file; else the counters' word."""
+        if self.rows <= 0 or not self.pages:
+            return float(self.live)
+        return self.rows / self.pages * self.pages_now
+
+    @property
     def expected_pages(self) -> float | None:
         """Pages that ``rows`` rows fill without waste; None where statistics do not say.
 

@@ -27,6 +27,7 @@ from perflab.progress import Step
 
 _SETTINGS = ("off", "autovacuum")
 """Kinds that change what happens later, and no plan or page now."""
+_NOBODY = "no statement of the workload reads this table"
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,8 @@ class Mended:
             return f"not run: {self.failed}"
         if self.finding.kind in _SETTINGS:
             return "set; it works from now on, so there is nothing to time"
-        said = [f"{name} is faster" for name in self.faster]
-        said += [f"{name} is slower" for name in self.slower]
+        said = [f"{name} is faster{_by(self.timed[name])}" for name in self.faster]
+        said += [f"{name} is slower{_by(self.timed[name])}" for name in self.slower]
         said += [
             f"{name}: no difference that can be told"
             for name in self.timed
@@ -78,11 +79,25 @@ class Mended:
         ]
         if self.pages[0] != self.pages[1]:
             said.append(f"{self.pages[0]:,} pages became {self.pages[1]:,}")
-        return "; ".join(said) or "no statement of the workload reads this table"
+        nobody = "nothing that reads this table could be timed" if self.plans else _NOBODY
+        return "; ".join(said) or nobody
 
     def _where(self, holds: Callable[[Interval], bool]) -> tuple[str, ...]:
         ratios = ((name, c.ratio.median) for name, c in self.timed.items())
         return tuple(name for name, r in ratios if isinstance(r, Interval) and holds(r))
+
+
+def _by(comparison: Comparison) -> str:
+    before, after = comparison.before.median_ms, comparison.after.median_ms
+    ratio = comparison.ratio.median
+    if not (
+        isinstance(before, Interval) and isinstance(after, Interval) and isinstance(ratio, Interval)
+    ):
+        return ""
+    return (
+        f": median {before.estimate:,.3g} to {after.estimate:,.3g} ms, after/before"
+        f" {ratio.lo:.2g} to {ratio.hi:.2g}"
+    )
 
 
 def mend(

@@ -13,8 +13,8 @@ from perflab.advisor.maintenance.findings import Finding, Limits, ranked
 from perflab.advisor.maintenance.health import PAGE_BYTES, Health, TableHealth
 
 _LONG_S = 600.0
-_LEAST_PAGES = 16
-"""Smaller tables are read whole, whatever the planner believes of them."""
+_LEAST_PAGES = 10
+"""For so large the planner takes a table of which it knows nothing (``estimate_rel_size``)."""
 
 
 def inspect(
@@ -56,7 +56,7 @@ def _stale(table: TableHealth, health: Health, limits: Limits) -> Iterator[Findi
             table.pages_now / _LEAST_PAGES,
         )
         return
-    rows = max(table.rows, table.live, 1.0)
+    rows = table.believed_rows
     least = max(limits.changed_rows, limits.changed_share * rows)
     changed = _changed(table)
     if changed >= least:
