@@ -241,6 +241,8 @@ def test_health_readiness_and_metrics(world: World) -> None:
             assert (await client.get("/healthz")).json() == {"alive": True}
             assert (await client.get("/readyz")).json() == {"postgres": True, "redis": True}
             await signed_in(client, world.ada_email)
+            await client.get("/tasks/1")
+            await client.get("/nowhere")
             text = (await client.get("/metrics")).text
             for name in (
                 "perflab_cache_", "perflab_cache_memory_hits_total", "perflab_pool_requests_total",
@@ -250,8 +252,11 @@ def test_health_readiness_and_metrics(world: World) -> None:
             assert world.settings.secret not in text
             told = set(re.findall(r"^# TYPE (perflab_(?!monitor_)\w+) ", text, re.MULTILINE))
             assert told == {full_name(family) for family in families("API")}
-            asked = 'perflab_http_requests_total{operation="POST /auth/login",status="200"} 1.0'
-            assert asked in text
+            for operation, status in (
+                ("POST /auth/login", 200), ("GET /tasks/{id}", 401), ("GET unknown", 404)
+            ):  # fmt: skip
+                labels = f'{{operation="{operation}",status="{status}"}}'
+                assert f"perflab_http_requests_total{labels} 1.0" in text
 
     run(scenario())
 

@@ -141,6 +141,11 @@ def test_what_cannot_be_watched_is_named_and_no_password_is_repeated() -> None:
         with pytest.raises(MonitorError, match="http://host:port/metrics") as caught:
             Watch(AlertEngine([rule()]), [Target("api", url)])
         assert SECRET not in str(caught.value)
+    assert [Target("api", url).instance for url in ("https://a", "http://a/x", "http://a:1")] == [
+        "a:443",
+        "a:80",
+        "a:1",
+    ]
     with pytest.raises(MonitorError, match="api a:1 is to be watched twice"):
         Watch(AlertEngine([rule()]), [Target("api", "http://a:1"), Target("api", "http://a:1/x")])
 

@@ -71,7 +71,7 @@ def test_the_panel_shows_figures_gaps_and_alerts_and_escapes_names() -> None:
     engine.enter(API, "a", None)
     engine.evaluate()
     html = panel._repr_html_()
-    assert html.count("<tr>") == 5
+    assert html.count("<tr>") == 6
     assert "<polyline" in html
     assert "Slow&lt;b&gt; firing" in html
     assert "answers of the API: 20 1/s" in repr(panel)

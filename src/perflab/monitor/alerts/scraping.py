@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import time
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
@@ -16,6 +16,7 @@ from perflab.monitor.registry import MetricsRegistry
 
 _MOST_BYTES: Final = 16 * 2**20
 _CHUNK: Final = 64 * 1024
+_PORTS: Final = {"http": 80, "https": 443}
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -24,38 +25,53 @@ class Target(msgspec.Struct, frozen=True):
     job: str
     """What kind of process it is, such as ``api``."""
     source: str | MetricsRegistry
-    """``http://host:port/metrics``, or the registry of this process."""
+    """``http://host:port/metrics``, also ``https``, or the registry of this process."""
 
     @property
     def instance(self) -> str:
         """Which of its kind it is."""
-        return "here" if isinstance(self.source, MetricsRegistry) else address_of(self.source)[2]
+        if isinstance(self.source, MetricsRegistry):
+            return "here"
+        address = address_of(self.source)
+        return f"{address.host}:{address.port}"
 
 
-def address_of(url: str) -> tuple[str, int, str, str]:
-    """Host, port, both together and path of an ``http`` URL; a MonitorError if it is none."""
+class Address(NamedTuple):
+    """Where figures are asked for."""
+
+    secure: bool
+    host: str
+    port: int
+    path: str
+
+
+def address_of(url: str) -> Address:
+    """The parts of an ``http`` or ``https`` URL; a MonitorError if it is none."""
     # never repeated in the message: it may hold a password
     refused = MonitorError("write the URL of metrics as http://host:port/metrics, without a login")
     try:
         parts = urlsplit(url)
-        port = parts.port or 80
+        given = parts.port
     except ValueError:
         raise refused from None
-    if parts.scheme != "http" or not parts.hostname or "@" in parts.netloc:
+    if parts.scheme not in _PORTS or not parts.hostname or "@" in parts.netloc:
         raise refused
     path = parts.path if parts.path not in ("", "/") else "/metrics"
-    return parts.hostname, port, f"{parts.hostname}:{port}", path
+    return Address(parts.scheme == "https", parts.hostname, given or _PORTS[parts.scheme], path)
 
 
 def scrape(target: Target, within_s: float) -> list[Sample] | None:
     """All samples of a process now; None if it does not answer well within the time."""
     if isinstance(target.source, MetricsRegistry):
         return read_samples(target.source.render()[0].decode())
-    host, port, _, path = address_of(target.source)
+    address = address_of(target.source)
+    kind = http.client.HTTPSConnection if address.secure else http.client.HTTPConnection
     ends_at = time.monotonic() + within_s
-    connection = http.client.HTTPConnection(host, port, timeout=within_s)
+    connection = kind(address.host, address.port, timeout=within_s)
     try:
-        connection.request("GET", path, headers={"Accept": "text/plain", "Connection": "close"})
+        connection.request(
+            "GET", address.path, headers={"Accept": "text/plain", "Connection": "close"}
+        )
         response = connection.getresponse()
         if response.status != http.HTTPStatus.OK:
             return None
