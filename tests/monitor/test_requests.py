@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from perflab.asgi import Scope
+from perflab.asgi import Receive, Scope, Send
 from perflab.monitor import (
     MetricsEndpoint,
     MetricsRegistry,
@@ -63,6 +63,28 @@ def test_requests_are_counted_under_their_route_and_a_failure_is_a_500() -> None
     assert figure(found, "perflab_http_in_progress") == 0
 
 
+def test_a_request_that_nobody_waits_for_is_no_failure_of_the_server() -> None:
+    counts = RequestCounts()
+
+    async def hang(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.Event().wait()
+
+    async def scenario() -> None:
+        watched = RequestsMiddleware(hang, route=lambda _: "/", counts=counts)
+        scope = {"type": "http", "method": "GET", "path": "/"}
+        asking = asyncio.create_task(watched(scope, nothing, nothing))  # type: ignore[arg-type]
+        await asyncio.sleep(0)
+        assert counts.in_progress == 1
+        asking.cancel()
+        await asyncio.wait([asking])
+
+    async def nothing() -> None: ...
+
+    asyncio.run(scenario())
+    assert counts.stats().operations["GET /"].by_status == {499: 1}
+    assert counts.in_progress == 0
+
+
 def test_the_endpoint_answers_what_it_is_asked_and_nothing_else() -> None:
     async def scenario() -> None:
         registry = MetricsRegistry()
@@ -97,5 +119,7 @@ def test_from_a_thread_and_a_port_that_is_taken_is_named() -> None:
         port = int(url.rpartition(":")[2].partition("/")[0])
         with pytest.raises(MonitorError, match=f"127.0.0.1:{port} for /metrics: "):
             served_from_thread(registry, port=port).__enter__()
+        with pytest.raises(MonitorError, match="port=70000 for /metrics: must be from 0 to 65535"):
+            served_from_thread(registry, port=70_000).__enter__()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), 1)

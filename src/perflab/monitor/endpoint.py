@@ -19,6 +19,7 @@ from perflab.monitor.registry import MetricsRegistry
 HOST: Final = "127.0.0.1"
 _HEAD_BYTES: Final = 16 * 1024
 _PATIENCE_S: Final = 5.0
+_HIGHEST_PORT: Final = 65_535
 
 
 class MetricsEndpoint(Closing):
@@ -33,10 +34,12 @@ class MetricsEndpoint(Closing):
         host: to listen on.
 
     Raises:
-        MonitorError: the port cannot be listened on.
+        MonitorError: the port is none, or cannot be listened on.
     """
 
     def __init__(self, registry: MetricsRegistry, *, port: int = 0, host: str = HOST) -> None:
+        if not 0 <= port <= _HIGHEST_PORT:
+            raise MonitorError(f"port={port} for /metrics: must be from 0 to {_HIGHEST_PORT}")
         self._registry = registry
         self._host = host
         self._port = port
@@ -98,9 +101,9 @@ def served_from_thread(registry: MetricsRegistry, *, port: int = 0) -> Iterator[
     For parts whose ``stats()`` may be called from other threads.
 
     Raises:
-        MonitorError: the port cannot be listened on.
+        MonitorError: the port is none, or cannot be listened on.
     """
-    opened: list[str | MonitorError] = []
+    opened: list[str | Exception] = []
     ready, over = threading.Event(), threading.Event()
 
     async def serve() -> None:
@@ -109,7 +112,7 @@ def served_from_thread(registry: MetricsRegistry, *, port: int = 0) -> Iterator[
                 opened.append(endpoint.url)
                 ready.set()
                 await asyncio.to_thread(over.wait)
-        except MonitorError as error:
+        except Exception as error:  # noqa: BLE001 - raised again by whoever wants to serve
             opened.append(error)
             ready.set()
 
@@ -117,7 +120,7 @@ def served_from_thread(registry: MetricsRegistry, *, port: int = 0) -> Iterator[
     thread.start()
     ready.wait()
     (found,) = opened
-    if isinstance(found, MonitorError):
+    if isinstance(found, Exception):
         raise found
     try:
         yield found

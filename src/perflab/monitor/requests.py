@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -13,7 +14,9 @@ from perflab.histogram import Buckets, Histogram
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 FAILED: Final = 500
-"""The status of a request that ended without a response."""
+"""The status of a request that ended in an exception before its response began."""
+GIVEN_UP: Final = 499
+"""And of one that was cancelled before: nginx' number for a client that did not wait."""
 
 
 class OperationStats(msgspec.Struct, frozen=True):
@@ -54,7 +57,7 @@ class RequestsMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        status = FAILED
+        status = 0
 
         def watched(message: Message) -> Awaitable[None]:
             nonlocal status
@@ -65,14 +68,18 @@ class RequestsMiddleware:
         counts = self._counts
         counts.in_progress += 1
         began = time.perf_counter()
+        unanswered = FAILED
         try:
             await self._app(scope, receive, watched)
+        except asyncio.CancelledError:
+            unanswered = GIVEN_UP
+            raise
         finally:
             counts.in_progress -= 1
             method = scope["method"]
             told = method if method in _METHODS else "other"
             took_s = time.perf_counter() - began
-            counts.enter(f"{told} {self._route(scope)}", status, took_s)
+            counts.enter(f"{told} {self._route(scope)}", status or unanswered, took_s)
 
 
 class RequestCounts:
