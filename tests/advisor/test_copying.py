@@ -459,18 +459,6 @@ def test_the_search_path_of_the_target_holds_on_the_copy(
     assert [s.name for s in found.measured.advice.statements] == ["statement_1"]
 
 
-def test_a_statement_with_more_rows_than_memory_is_not_measured(
-    database: str, postgres: Postgres, reader: Callable[..., str]
-) -> None:
-    load(database, SMALL)
-
-    found = advised(
-        reader(), postgres, "SELECT a.id FROM orders a CROSS JOIN orders b CROSS JOIN orders c"
-    )
-
-    assert [u.reason for u in found.measured.untimed] == ["it returns more than 100,000 rows"]
-
-
 def test_statements_without_values_get_some_of_the_copied_rows(
     database: str, postgres: Postgres, reader: Callable[..., str]
 ) -> None:

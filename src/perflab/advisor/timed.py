@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import psycopg
 from pglast import ast
+from psycopg import sql
 
 from perflab.advisor.errors import said
 from perflab.advisor.sql import parameters, parse_one
@@ -15,8 +16,8 @@ from perflab.advisor.workload import Statement
 from perflab.database.session import Session
 from perflab.measure.experiment import Draw, Drawn, Params
 
-MOST_ROWS = 100_000
-"""A statement that returns more would measure how long it takes to read them."""
+MOST_ROWS, MOST_BYTES = 100_000, 64 * 2**20
+"""A statement that returns more would measure how long it takes to read that."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,8 @@ def timed_statement(statement: Statement) -> Timed | None:
 def trial(conninfo: str, statements: Sequence[Statement]) -> dict[str, str]:
     """Run each once: the reasons of those that cannot be timed, by name.
 
-    No more rows are fetched than may be, so that a statement with more of them than there is
-    memory does no harm.
+    The server counts what a SELECT returns and ends it where that is too much, so that one with
+    more rows than there is memory does no harm.
     """
     failed = {}
     for statement in statements:
@@ -80,11 +81,21 @@ def _fails(conninfo: str, text: str) -> str:
             if not _only_reads(text):
                 conn.execute(text.encode())
                 return ""
-            with conn.cursor("perflab_trial") as cursor:
-                came = len(cursor.execute(text.encode()).fetchmany(MOST_ROWS + 1))
-            return f"it returns more than {MOST_ROWS:,} rows" if came > MOST_ROWS else ""
+            # on lines of its own, since it may end in a comment
+            inner = sql.SQL("SELECT * FROM (\n{}\n) y LIMIT {}").format(
+                sql.SQL(text), sql.Literal(MOST_ROWS + 1)
+            )
+            row = conn.execute(
+                sql.SQL("SELECT count(*), coalesce(sum(pg_column_size(x)), 0) FROM ({}) x").format(
+                    inner
+                )
+            ).fetchone()
+            rows, size = row or (0, 0)
     except psycopg.Error as error:
         return said(error)
+    if rows > MOST_ROWS:
+        return f"it returns more than {MOST_ROWS:,} rows"
+    return f"it returns more than {MOST_BYTES // 2**20} MiB" if size > MOST_BYTES else ""
 
 
 def _only_reads(text: str) -> bool:
