@@ -16,6 +16,7 @@ from perflab.advisor.errors import AdvisorError
 from perflab.advisor.explain import GENERIC_PLAN, estimate, looking
 from perflab.advisor.reading import uses_of
 from perflab.advisor.selection import Limits, Selection, select
+from perflab.advisor.slow_queries import Thresholds
 from perflab.advisor.sql import parse_one
 from perflab.advisor.statement_stats import take_snapshot
 from perflab.advisor.target import advise_target
@@ -221,6 +222,8 @@ def test_without_a_file_the_servers_own_statistics_are_the_workload(
 
     by_text = {s.text: s.calls for s in found.advice.statements}
     assert [one.text for one in found.slow] == ["SELECT id FROM orders WHERE total = $1"]
+    patient = Thresholds(mean_ms=1e9, share_percent=101, buffers_per_call=1e9)
+    assert advise_target(url, None, Limits(), patient).slow == ()
     assert by_text["SELECT id FROM orders WHERE total = $1"] == 5
     assert "total" in {c.candidate.keys[0] for c in found.advice.selection.chosen}
 

@@ -17,7 +17,7 @@ from perflab.advisor.advice import Advice, Unplanned, advise, is_workload, plann
 from perflab.advisor.catalog import read_catalog
 from perflab.advisor.errors import AdvisorError, said
 from perflab.advisor.selection import Limits
-from perflab.advisor.slow_queries import SlowQuery, slow_since_reset
+from perflab.advisor.slow_queries import SlowQuery, Thresholds, slow_since_reset
 from perflab.advisor.statement_stats import Snapshot, take_snapshot
 from perflab.advisor.whatif import hypothetical
 from perflab.advisor.workload import Statement
@@ -43,25 +43,37 @@ class TargetAdvice:
     """Of what the server itself has counted; empty where the statements came from elsewhere."""
 
 
-def advise_target(url: str, statements: Sequence[Statement] | None, limits: Limits) -> TargetAdvice:
+def advise_target(
+    url: str,
+    statements: Sequence[Statement] | None,
+    limits: Limits,
+    thresholds: Thresholds | None = None,
+) -> TargetAdvice:
     """Advise on ``statements``, or on what pg_stat_statements has seen where there are none.
+
+    ``thresholds`` say which of the latter are slow.
 
     Raises AdvisorError where the server cannot be reached, does not keep the connection
     read-only, or has no HypoPG.
     """
     try:
-        return _advise(url, statements, limits)
+        return _advise(url, statements, limits, thresholds)
     except psycopg.Error as error:
         reason = said(error)
     raise AdvisorError(f"{VARIABLE}: the server gave up ({reason}); try again, or a smaller file")
 
 
-def _advise(url: str, statements: Sequence[Statement] | None, limits: Limits) -> TargetAdvice:
+def _advise(
+    url: str,
+    statements: Sequence[Statement] | None,
+    limits: Limits,
+    thresholds: Thresholds | None,
+) -> TargetAdvice:
     with looking_at(url) as conn:
         asked, slow = statements, tuple[SlowQuery, ...]()
         if asked is None:
             snapshot = take_snapshot(conn)
-            asked, slow = statements_of(snapshot), _slow(snapshot)
+            asked, slow = statements_of(snapshot), _slow(snapshot, thresholds)
         good, unplanned = plannable(conn, asked)
         catalog = read_catalog(conn)
         with hypothetical(conn) as what_if:
@@ -69,8 +81,8 @@ def _advise(url: str, statements: Sequence[Statement] | None, limits: Limits) ->
     return TargetAdvice(advice, unplanned, slow)
 
 
-def _slow(snapshot: Snapshot) -> tuple[SlowQuery, ...]:
-    found = slow_since_reset(snapshot)
+def _slow(snapshot: Snapshot, thresholds: Thresholds | None) -> tuple[SlowQuery, ...]:
+    found = slow_since_reset(snapshot, thresholds)
     return tuple(one for one in found if is_workload(snapshot.statements[one.query_id]))
 
 

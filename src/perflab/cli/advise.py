@@ -27,6 +27,7 @@ from perflab.errors import ParameterError
 
 if TYPE_CHECKING:
     from perflab.advisor.selection import Limits
+    from perflab.advisor.slow_queries import Thresholds
     from perflab.advisor.workload import Workload
     from perflab.parameters import RungChoice
     from perflab.progress import Step
@@ -50,6 +51,12 @@ def advise(
     max_mib: Annotated[
         float, typer.Option(min=0, help="The most MiB of new indexes together; 0: no limit.")
     ] = 0.0,
+    slow_ms: Annotated[
+        float, typer.Option(min=0, help="Mean ms of a call that is slow, on the target.")
+    ] = 100.0,
+    slow_share: Annotated[
+        float, typer.Option(min=0, help="Percent of all time that is much for one statement there.")
+    ] = 10.0,
     copy_data: Annotated[
         bool,
         typer.Option("--copy-data", help="Copy the target's rows, and measure the advice there."),
@@ -72,6 +79,7 @@ def advise(
     """
     # imported here: `perflab --help` should not wait for the parser and numpy
     from perflab.advisor.selection import Limits
+    from perflab.advisor.slow_queries import Thresholds
     from perflab.advisor.target import VARIABLE
     from perflab.advisor.workload import read_workload
     from perflab.parameters import RungChoice
@@ -93,7 +101,8 @@ def advise(
         limited = CopyLimits(copy_mib, copy_seconds)
         ddl = _on_copy(target, read, limits, limited, cast("RungChoice", services), profile, seed)
     elif target:
-        ddl = _on_target(target, read, limits)
+        thresholds = Thresholds(mean_ms=slow_ms, share_percent=slow_share)
+        ddl = _on_target(target, read, limits, thresholds)
     else:
         ddl = _on_lab(read, cast("RungChoice", services), profile, seed, limits)
     if out is not None:
@@ -101,12 +110,14 @@ def advise(
         console.print(f"written: {out}", soft_wrap=True)
 
 
-def _on_target(url: str, read: Workload | None, limits: Limits) -> list[str]:
+def _on_target(
+    url: str, read: Workload | None, limits: Limits, thresholds: Thresholds
+) -> list[str]:
     """Estimated advice for the user's own database."""
     from perflab.advisor.maintenance.target import inspect_target
     from perflab.advisor.target import advise_target
 
-    found = advise_target(url, read.statements if read else None, limits)
+    found = advise_target(url, read.statements if read else None, limits, thresholds)
     print_refused(read, [str(one) for one in found.unplanned])
     print_slow(found.slow)
     print_estimate(found.advice)

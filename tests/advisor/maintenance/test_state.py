@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from perflab.advisor.maintenance.findings import Finding
+from perflab.advisor.maintenance.findings import Finding, Limits
 from perflab.advisor.maintenance.health import Health, read_health
 from perflab.advisor.maintenance.rules import inspect
 from perflab.advisor.maintenance.space import wasted_bytes
@@ -97,6 +97,33 @@ def test_autovacuum_that_is_off_is_found_and_switched_on(conn: psycopg.Connectio
     conn.execute(off.statements[0].encode())
 
     assert inspect(state(conn)) == ()
+
+
+def test_settings_of_autovacuum_are_taken_by_the_server_and_asked_for_once(
+    conn: psycopg.Connection,
+) -> None:
+    conn.execute("ALTER TABLE t RESET (autovacuum_enabled)")
+    fill(conn, 20_000)
+    conn.execute("VACUUM (ANALYZE) t")
+    conn.execute("DELETE FROM t WHERE id = 1")
+    limits = Limits(waiting_rows=400)
+
+    (late,) = inspect(state(conn), limits)
+    assert late.kind == "autovacuum"
+    assert "autovacuum waits for 4,050 changed rows of 20,000" in late.figure
+    conn.execute(late.statements[0].encode())
+
+    assert inspect(state(conn), limits) == ()
+
+
+def test_a_transaction_that_holds_vacuum_back_is_seen(
+    conn: psycopg.Connection, database: str
+) -> None:
+    with psycopg.connect(database) as other:
+        other.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        other.execute("SELECT 1")
+
+        assert state(conn).oldest_s > 0
 
 
 def test_who_may_not_read_a_table_is_not_told_that_it_was_never_analysed(
