@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
 from perflab.capacity.errors import CapacityError
+from perflab.capacity.replicates import fit_many
 from perflab.measure.statistics import TAIL, Estimate, Interval, NotEstimable
 
 Floats = NDArray[np.float64]
@@ -220,8 +221,11 @@ def fit(
     residuals = (x - fitted.at(n)) * math.sqrt(len(n) / (len(n) - 3))
     residuals -= residuals.mean()
     draws = rng.choice(residuals, size=(resamples, len(n)))
+    scale = float(x.max())
+    near = np.array([fitted.gamma / scale, fitted.sigma, fitted.kappa])
+    found = fit_many(n, np.maximum(fitted.at(n) + draws, 0.0) / scale, near)
     replicates = tuple(
-        _least_squares(n, np.maximum(fitted.at(n) + drawn, 0.0), fitted) for drawn in draws
+        Parameters(gamma * scale, sigma, kappa) for gamma, sigma, kappa in found.tolist()
     )
     return Scalability(n, x, fitted, replicates)
 

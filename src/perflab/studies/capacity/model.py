@@ -128,7 +128,7 @@ def holds(model: Model, users: int, think_s: float, promised_ms: float) -> bool:
     return 1e3 * float(np.quantile(run.response_s, 0.95)) <= promised_ms
 
 
-def most_users(model: Model, think_s: float, promised_ms: float, *, probes: int = 5) -> int:
+def most_users(model: Model, think_s: float, promised_ms: float, *, probes: int = 4) -> int:
     """The most users that one core holds, in the simulation; 0 where it is not even one.
 
     A search by halves below what the highest rate allows, N = X·(Z + R).

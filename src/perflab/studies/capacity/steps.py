@@ -17,7 +17,7 @@ from perflab.studies.api.search import Bracket, bracket
 from perflab.studies.capacity.attribution import Attribution, attributed, parts_of
 from perflab.studies.capacity.opened import Arm
 
-SHARES: Final = (0.5, 0.7, 0.85, 1.0, 1.15, 1.3, 1.5)
+SHARES: Final = (0.5, 0.75, 0.9, 1.05, 1.25, 1.5)
 """The steps' rates, as shares of the closed loads' highest throughput: the limit may lie above it,
 where more requests are there at once than any of the closed loads had."""
 PROMISES: Final = 4.0
