@@ -32,6 +32,14 @@ def test_the_alerts_are_those_of_the_file() -> None:
     assert [row for row in told if row[0][0].isupper()] == expected
 
 
+def test_the_example_of_a_rule_is_one(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
+    file = tmp_path / "alerts.toml"
+    file.write_text(f'title = "Mine"\n{example}')
+    (rule,) = load_rules(file)
+    assert rule.when.by == ("job", "instance")
+
+
 def test_every_rule_asks_for_a_metric_that_a_process_tells() -> None:
     known = {full_name(one) for process in REGISTERED for one in families(process)}
     known |= {"up", "perflab_monitor_failures_total"}
