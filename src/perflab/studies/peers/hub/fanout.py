@@ -153,26 +153,24 @@ class _Side:
 
         A ContestError where a listener did not get each message once.
         """
-        self._heard()
+        self._ask(listeners.BEGIN.decode())
         before = self._cpu_s()
         sent = publishing(self._opened, [Stream((self._channel,), rate)], seconds).result(_SEND_S)
         due = len(sent.sent)
-        heard = [self._heard()]
         until = time.monotonic() + _ARRIVE_S
-        while (counts := _sums(heard)).min() < due and time.monotonic() < until:
+        while min((heard := self._ask()).counts) < due and time.monotonic() < until:
             time.sleep(_LOOK_S)
-            heard.append(self._heard())
         cpu_s = self._cpu_s() - before
-        if (counts != due).any() or any(one.twice for one in heard) or not due:
+        if set(heard.counts) != {due} or heard.twice or not due:
             raise ContestError(
-                f"{self.name}: {due} messages at {rate:g}/s, and listeners got {counts.min()} to"
-                f" {counts.max()} within {_ARRIVE_S:g} s, {sum(one.twice for one in heard)} of them"
-                " twice, so there is nothing to compare; run it again on a quiet machine"
+                f"{self.name}: {due} messages at {rate:g}/s, and listeners got {min(heard.counts)}"
+                f" to {max(heard.counts)} within {_ARRIVE_S:g} s, {heard.twice} of them twice, so"
+                " there is nothing to compare; run it again on a quiet machine"
             )
-        return Visit(int(counts.sum()), cpu_s, max(one.p99_ms for one in heard))
+        return Visit(sum(heard.counts), cpu_s, heard.p99_ms)
 
-    def _heard(self) -> Heard:
-        self._listening.say("heard")
+    def _ask(self, line: str = "heard") -> Heard:
+        self._listening.say(line)
         return msgspec.json.decode(self._listening.hear(_ANSWERS_S), type=Heard)
 
 
@@ -237,10 +235,6 @@ def _sides(redis: Redis, listening: int) -> Iterator[Mapping[str, _Side]]:
 
 def _our_cpu_s(hub: HubProcess) -> float:
     return hub.report().cpu_s
-
-
-def _sums(heard: Sequence[Heard]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    return np.array([sum(counts) for counts in zip(*(one.counts for one in heard), strict=True)])
 
 
 def _tell(child: Child, order: msgspec.Struct) -> None:

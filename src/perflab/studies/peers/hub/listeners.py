@@ -1,7 +1,7 @@
 """Subscribers of one hot channel as a program: they count, and a few keep times.
 
 Its first line of input is a ``ListenOrder``; it answers with how many listen. Each further line is
-answered with what came since the last one, a ``Heard``. It ends when its input does.
+answered with a ``Heard``: what came since the last ``begin``. It ends when its input does.
 
 The listeners read frames by themselves, the same way for both sides, with as little work as Python
 can do it with: a client library would need more of the core that they share with the publisher
@@ -36,7 +36,8 @@ from perflab.realtime.protocol import (
 )
 from perflab.realtime.sockets import need_files
 
-WITHIN_S: Final = 20.0
+BEGIN: Final = b"begin"
+_WITHIN_S: Final = 20.0
 """For all of them to listen."""
 _AT_ONCE: Final = 50
 _TIMED: Final = 50
@@ -56,7 +57,7 @@ class ListenOrder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Heard(msgspec.Struct, frozen=True):
-    """What came since the last time."""
+    """What came."""
 
     counts: list[int]
     """Messages of each listener."""
@@ -64,7 +65,6 @@ class Heard(msgspec.Struct, frozen=True):
     """Messages that came again, of the listeners that keep ids."""
     p99_ms: float
     """From when a message was due until the application had it."""
-    worst_ms: float
 
 
 class Listener(asyncio.Protocol):
@@ -79,6 +79,10 @@ class Listener(asyncio.Protocol):
         self.listens: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.lost = False
         self.application = self._keep if timed else self._count
+        self.begin()
+
+    def begin(self) -> None:
+        """Count anew."""
         self.count = 0
         self.ids: list[int] = []
         self.took_s: list[float] = []
@@ -181,22 +185,17 @@ async def _listen(order: ListenOrder) -> list[Listener]:
             await listener.listens
             return listener
 
-    async with asyncio.timeout(WITHIN_S):
+    async with asyncio.timeout(_WITHIN_S):
         return list(await asyncio.gather(*map(one, range(order.listeners))))
 
 
 def _heard(listeners: list[Listener]) -> Heard:
     took_ms = 1e3 * np.concatenate([np.array(one.took_s) for one in listeners])
-    heard = Heard(
+    return Heard(
         [one.count for one in listeners],
         sum(len(one.ids) - len(set(one.ids)) for one in listeners),
         float(np.quantile(took_ms, 0.99)) if len(took_ms) else 0.0,
-        float(took_ms.max()) if len(took_ms) else 0.0,
     )
-    for one in listeners:
-        one.count = 0
-        one.ids, one.took_s = [], []
-    return heard
 
 
 async def _main() -> None:
@@ -209,7 +208,10 @@ async def _main() -> None:
     listeners = await _listen(order)
     gc.freeze()
     print(len(listeners), flush=True)
-    while await lines.readline():
+    while line := await lines.readline():
+        if line.strip() == BEGIN:
+            for one in listeners:
+                one.begin()
         if lost := sum(one.lost for one in listeners):
             sys.exit(f"a hub closed {lost} of {len(listeners)} connections")
         print(msgspec.json.encode(_heard(listeners)).decode(), flush=True)
