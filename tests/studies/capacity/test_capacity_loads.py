@@ -361,7 +361,10 @@ def test_of_rounds_only_those_count_that_the_generator_did_not_spoil() -> None:
     assert throughput.finding == p95.finding == "within"
     (void, _) = rows_of("a load", [Seen(3, 100.0, 10.0, "late")], lambda _: (105.0, 11.0))
     assert void.finding == "void: the generator was the limit"
-    assert np.isnan(held_back_frame([void]).iloc[0]["measured"])
+    assert held_back_frame([void]).iloc[0]["measured"] == 100.0, "shown all the same"
+    (nothing, _) = rows_of("a load", [], lambda _: (105.0, 11.0))
+    assert nothing.finding.startswith("void")
+    assert np.isnan(held_back_frame([nothing]).iloc[0]["measured"])
 
 
 def test_an_open_load_is_simulated_on_its_own_schedule() -> None:

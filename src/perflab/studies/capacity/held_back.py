@@ -71,7 +71,7 @@ class Predicted:
     load: str
     figure: str
     predicted: tuple[float, ...]
-    """Of every round that the generator did not spoil: its own schedule, its own prediction."""
+    """Of every round that counts: its own schedule, its own prediction."""
     measured: tuple[float, ...]
     void: str
 
@@ -190,9 +190,13 @@ def rows_of(
     prediction: Callable[[Seen], tuple[float, float]],
     throughput: str = THROUGHPUT,
 ) -> tuple[Predicted, Predicted]:
-    """Throughput and p95 of one load, over the rounds that the generator did not spoil."""
+    """Throughput and p95 of one load, over the rounds that the generator did not spoil.
+
+    Where it spoilt all, over all: shown, and void.
+    """
     good = [one for one in seen if not one.void]
     void = "" if good else next((one.void for one in seen), "it was not put on")
+    good = good or list(seen)
     told = [prediction(one) for one in good]
     return (
         Predicted(
