@@ -120,6 +120,22 @@ def test_a_watched_connection_tells_plans_and_durations_of_its_own_statements(pe
     ]
 
 
+def test_a_watch_ends_and_leaves_the_session_as_it_was(people: str) -> None:
+    shown = "SELECT name, setting FROM pg_settings WHERE name LIKE 'auto_explain.%' ORDER BY 1"
+    calls = CallLog()
+    with psycopg.connect(people, autocommit=True) as conn:
+        conn.execute("LOAD 'auto_explain'")
+        before = conn.execute(shown).fetchall()
+        with watched(conn, calls):
+            assert conn.execute(shown).fetchall() != before
+        assert conn.execute(shown).fetchall() == before
+    with psycopg.connect(people) as conn, pytest.raises(psycopg.Error), watched(conn, calls):
+        conn.execute("SELECT 1 / 0")  # the error comes through, not one about what follows it
+
+    (seen,) = calls.statements()
+    assert seen.text.startswith("SELECT name, setting FROM pg_settings")
+
+
 def test_a_quick_statement_with_a_plan_for_each_value_is_not_slow(people: str) -> None:
     calls = CallLog()
     calls.add(TEXT.replace("%s", "1"), 0.1, plan="a", summary="Index Scan (i)")

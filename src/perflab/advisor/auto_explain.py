@@ -31,6 +31,7 @@ _SETTINGS = {
     "log_nested_statements": "off",
     "sample_rate": "1",
 }
+_USABLE = (psycopg.pq.TransactionStatus.IDLE, psycopg.pq.TransactionStatus.INTRANS)
 _ENTRY = re.compile(r"duration: ([\d.]+) ms  plan:\s*")
 
 
@@ -41,8 +42,13 @@ def watched(conn: psycopg.Connection, calls: CallLog) -> Iterator[None]:
     Raises AdvisorError where the library is not there or this role may not load or set it. The
     duration is the server's own: execution, neither planning nor the way to the client.
     """
+    settings = dict(_SETTINGS)
+    if conn.info.server_version >= _PARAMETER_LENGTH:
+        settings["log_parameter_max_length"] = "0"
     try:
-        _load(conn)
+        conn.execute("LOAD 'auto_explain'")
+        for name, value in settings.items():
+            conn.execute(sql.SQL("SET {} = {}").format(_setting(name), sql.Literal(value)))
     except psycopg.Error as error:
         raise AdvisorError(f"auto_explain cannot be used here: {said(error)}") from None
 
@@ -54,18 +60,13 @@ def watched(conn: psycopg.Connection, calls: CallLog) -> Iterator[None]:
         yield
     finally:
         conn.remove_notice_handler(heard)
-        if not conn.closed and not conn.broken:
-            conn.execute("SET auto_explain.log_min_duration = -1")
+        if conn.info.transaction_status in _USABLE:
+            for name in settings:
+                conn.execute(sql.SQL("RESET {}").format(_setting(name)))
 
 
-def _load(conn: psycopg.Connection) -> None:
-    conn.execute("LOAD 'auto_explain'")
-    settings = dict(_SETTINGS)
-    if conn.info.server_version >= _PARAMETER_LENGTH:
-        settings["log_parameter_max_length"] = "0"
-    for name, value in settings.items():
-        setting = sql.Identifier("auto_explain", name)
-        conn.execute(sql.SQL("SET {} = {}").format(setting, sql.Literal(value)))
+def _setting(name: str) -> sql.Identifier:
+    return sql.Identifier("auto_explain", name)
 
 
 def read_log(path: Path, calls: CallLog) -> int:
