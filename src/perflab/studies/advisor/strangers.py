@@ -106,24 +106,33 @@ def meet_strangers(
     datasets: Datasets, sizes: AdvisorSizes, seed: int, step: Step | None = None
 ) -> tuple[Met, ...]:
     """Advise on each, build the advice on a copy and measure it there."""
-    return tuple(
-        _meet(datasets, name, script, text, sizes, seed, step) for name, script, text in STRANGERS
-    )
+    made: dict[str, str] = {}
+    found = []
+    for name, script, text in STRANGERS:
+        if script not in made:
+            made[script] = _make(datasets, name, script)
+        found.append(_meet(datasets, made[script], name, text, sizes, seed, step))
+    return tuple(found)
+
+
+def _make(datasets: Datasets, name: str, script: str) -> str:
+    conninfo = datasets.empty(f"advisor_{name}")
+    with psycopg.connect(conninfo, autocommit=True) as conn:
+        conn.execute(script.encode())
+        conn.execute("VACUUM (ANALYZE)")
+    return conninfo
 
 
 def _meet(
     datasets: Datasets,
+    before: str,
     name: str,
-    script: str,
     text: str,
     sizes: AdvisorSizes,
     seed: int,
     step: Step | None,
 ) -> Met:
-    before = datasets.empty(f"advisor_{name}")
     with psycopg.connect(before, autocommit=True) as conn:
-        conn.execute(script.encode())
-        conn.execute("VACUUM (ANALYZE)")
         catalog = read_catalog(conn)
     statements = parse_workload(text).statements
     with built_in_transaction(before) as what_if:
