@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perflab.histogram import LATENCY_S, Buckets
-from perflab.load.outcomes import DROPPED, OUTCOMES, PENDING
+from perflab.load.outcomes import ANSWERED, DROPPED, OUTCOMES, PENDING
 from perflab.load.pool import Pool
 from perflab.load.recorder import Recorder
 
@@ -97,7 +97,7 @@ class LiveFigures:
         seen[: len(self._seen)] = self._seen
         new = (outcome != PENDING) & ~seen
         scheduled = np.array(recorder.scheduled[rows])
-        answered = new & (outcome == 0)
+        answered = new & (outcome == ANSWERED)
         status = np.array(recorder.status[rows])[answered]
         self._outcomes += np.bincount(outcome[new], minlength=len(OUTCOMES))
         self._answers += np.bincount(np.clip(status // 100, 0, 5), minlength=6)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import psutil
 
@@ -23,7 +23,6 @@ from perflab.studies.api.served import HOST
 from perflab.studies.api.site import Site, StudyError
 from perflab.studies.api.traffic import PAGE, signed
 from perflab.studies.monitor.figures import API, LOAD, Figure, History, Point
-from perflab.studies.monitor.views.panel import Panel
 
 WATCHED: Final = "watched"
 BARE: Final = "not watched"
@@ -33,6 +32,13 @@ PAUSED_AT: Final = 0.15
 PAUSED_FOR: Final = 0.2
 """Shares of the load's time: when the server stops, and for how long."""
 _REFRESH_S: Final = 0.2
+
+
+class Shown(Protocol):
+    """Something in a notebook that changes while a load runs."""
+
+    def show(self) -> None:
+        """Show it, or bring it up to date."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,10 +62,16 @@ def watched_api(site: Site) -> Iterator[Mapping[str, Served]]:
         yield served
 
 
-def watch_a_pause(served: Mapping[str, Served], site: Site, seconds: float, seed: int) -> Episode:
+def watch_a_pause(
+    served: Mapping[str, Served],
+    site: Site,
+    seconds: float,
+    seed: int,
+    panel_of: Callable[[History, AlertEngine], Shown],
+) -> Episode:
     """Load the API for so long, stop its process for a fifth of that, and watch both.
 
-    In a notebook a panel shows the figures while it lasts.
+    ``panel_of`` makes what shows the figures and alerts while it lasts.
     """
     port = served[WATCHED].port
     processes = listening(port)
@@ -69,7 +81,7 @@ def watch_a_pause(served: Mapping[str, Served], site: Site, seconds: float, seed
     registry.register("load", live.stats)
     engine, history = AlertEngine(load_rules(data_dir() / "alerts.toml"), "lab"), History()
     targets = [Watched(API, f"http://{HOST}:{port}/metrics"), Watched(LOAD, registry)]
-    panel = Panel(history, engine)
+    panel = panel_of(history, engine)
     with (
         ThreadPoolExecutor(1) as thread,
         confined([psutil.Process()], site.cores.generator),
@@ -110,7 +122,7 @@ def _load(site: Site, port: int, seconds: float, seed: int, live: LiveFigures) -
 
 
 def _stand_still(
-    processes: list[psutil.Process], seconds: float, panel: Panel
+    processes: list[psutil.Process], seconds: float, panel: Shown
 ) -> tuple[float, float]:
     begin = time.time()
     for process in processes:
@@ -123,7 +135,7 @@ def _stand_still(
     return begin, time.time()
 
 
-def _until(moment: float, panel: Panel) -> None:
+def _until(moment: float, panel: Shown) -> None:
     """Keep the panel up to date until a moment of Unix time."""
     while (left := moment - time.time()) > 0:
         time.sleep(min(left, _REFRESH_S))
