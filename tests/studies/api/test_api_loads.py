@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from api_study import made_load, reading
+from api_study import made_load, reading, some_sizes
 
 from perflab.load import Request
 from perflab.measure.claims import load_claims
 from perflab.measure.results import Origin, Result
 from perflab.measure.statistics import Interval, NotEstimable
+from perflab.studies.api import rows
 from perflab.studies.api.loads import PATIENCE_S, Load, mean_ms, quantile_ms
-from perflab.studies.api.rows import Row, probes_frame, rows_frame
+from perflab.studies.api.rows import TRIES, Row, measure_rows, probes_frame, rows_frame
 from perflab.studies.api.site import Person
 from perflab.studies.api.steady import SETTLING, WINDOWS, Steady
 from perflab.studies.api.throughput import Crowd
@@ -102,6 +103,57 @@ def test_what_the_generator_spoilt_is_void_and_never_a_verdict() -> None:
     assert verdict(row(*spoilt.loads, probes=(below,)), "api.auth.rps") == "void"
     failed = made_load(12, [0.4] * 200)
     assert verdict(row(*spoilt.loads, probes=(failed,)), "api.auth.rps") == "void"
+
+
+class Generator:
+    """Puts loads on for ``measure_rows``: late for a number of times, at every rate the same."""
+
+    def __init__(self, late: int) -> None:
+        self.late = late
+        self.rates: list[float] = []
+
+    def put(
+        self, _served: object, _traffic: object, rate_rps: float, _seconds: float, _seed: int
+    ) -> Load:
+        self.rates.append(rate_rps)
+        late = len(self.rates) <= WARM_UPS + self.late
+        return made_load(rate_rps, [0.1] * 200, late_s=LATE_S if late else 0.0)
+
+
+WARM_UPS = 1
+
+
+def rows_of(generator: Generator, monkeypatch: pytest.MonkeyPatch) -> Row:
+    monkeypatch.setattr(rows, "put_load", generator.put)
+    served: Any = None
+    (found,) = measure_rows(
+        served, [TRAFFIC], load_claims(), some_sizes(repetitions=1, probes=2), 1
+    )
+    return found
+
+
+def test_a_load_that_the_generator_spoilt_is_put_on_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = Generator(late=TRIES - 1)
+    found = rows_of(generator, monkeypatch)
+    assert (len(found.loads), found.void) == (1, "")
+    assert generator.rates[WARM_UPS:] == [50] * TRIES + [200, 800]
+
+
+def test_a_rate_that_the_generator_never_kept_is_void_and_ends_the_search(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    generator = Generator(late=100)
+    found = rows_of(generator, monkeypatch)
+    assert found.void
+    assert not found.probes
+    assert generator.rates[WARM_UPS:] == [50] * TRIES
+    assert verdict(found, "api.auth.rps") == "void"
+
+
+def test_the_search_goes_by_repetitions_that_say_something() -> None:
+    spoilt = made_load(50, [0.01] * 200, late_s=LATE_S)
+    good = made_load(50, [0.1] * 200)
+    assert row(spoilt, spoilt, good).searched == (good,)
 
 
 def test_a_rate_that_held_is_met_even_if_the_generator_gave_up_above_it() -> None:

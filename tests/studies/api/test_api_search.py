@@ -88,9 +88,9 @@ def test_known_loads_are_not_repeated_and_come_first() -> None:
 
 def test_where_nothing_holds_it_goes_down() -> None:
     tried = search(lambda rate: Tried(rate, good=False), holds, first=64, most=1e4, probes=4)
-    assert [one.rate_rps for one in tried] == [64, 16, 4, 1]
+    assert [one.rate_rps for one in tried] == [64, 32, 16, 8]
     assert bracket(tried, holds).lower == 0
     tried = search(
         lambda rate: Tried(rate, good=False), holds, first=64, most=1e4, probes=4, least=16
     )
-    assert [one.rate_rps for one in tried] == [64, 16]
+    assert [one.rate_rps for one in tried] == [64, 32, 16]

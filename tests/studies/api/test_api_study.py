@@ -149,7 +149,7 @@ def test_every_category_is_answered_at_the_plans_rate(api: Api) -> None:
         assert len(row.loads) == SIZES_HERE.repetitions
         assert row.n > 0
         assert row.refused == 0, row.traffic.label
-        assert len(row.probes) >= 1
+        assert row.probes or row.void, "a rate that the machine spoilt is not searched below"
 
 
 def test_throughput_counts_whole_answers_over_all_identities_with_the_limiter_on(api: Api) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -24,6 +25,8 @@ MOST_RPS: Final = 8_000.0
 """Above this a generator within the notebook's own process may be the limit."""
 LEAST_SHARE: Final = 0.25
 """Of the promised rate: below this the search does not go."""
+TRIES: Final = 3
+"""Of one load that the generator spoils: the machine may have been elsewhere for a moment."""
 _WARM_UP_RPS: Final = 40.0
 _WARM_UP_S: Final = 0.25
 _STREAM: Final = 11
@@ -85,11 +88,12 @@ class Row:
 
     @property
     def searched(self) -> tuple[Load, ...]:
-        """What the search goes by: of the repetitions the one in the middle, and the probes."""
-        return (
-            sorted(self.loads, key=lambda load: load.mean_ms)[len(self.loads) // 2],
-            *self.probes,
-        )
+        """What the search goes by: of the good repetitions the one in the middle, and the probes.
+
+        Where all of them are void, there was no search.
+        """
+        good = [load for load in self.loads if not load.void] or self.loads
+        return (sorted(good, key=lambda load: load.mean_ms)[len(good) // 2], *self.probes)
 
     def mean_holds(self, load: Load) -> bool:
         """Whether the average kept the promise in a load that the server kept up with."""
@@ -111,7 +115,8 @@ def measure_rows(
     """Every category that the claims promise a rate and an average for.
 
     First repetitions at the promised rates, one category after the other in each, then the
-    search, which goes beyond what the server can do and leaves it busy.
+    search, which goes beyond what the server can do and leaves it busy. A load that is void is
+    put on again, ``TRIES`` times at most; what comes of the last counts.
     """
     promised = {
         traffic: (
@@ -123,6 +128,15 @@ def measure_rows(
     }
     seeds = iter(np.random.default_rng([seed, _STREAM]).integers(2**31, size=10_000).tolist())
     total = len(promised) * (sizes.repetitions + 1)
+
+    def put(traffic: Traffic, rate_rps: float, least_s: float) -> Load:
+        seconds = max(least_s, sizes.requests / rate_rps)
+        for _ in range(TRIES):
+            load = put_load(served, traffic, rate_rps, seconds, next(seeds))
+            if not load.void:
+                break
+        return load
+
     loads: dict[Traffic, list[Load]] = {traffic: [] for traffic in promised}
     for traffic in promised:
         put_load(served, traffic, _WARM_UP_RPS, _WARM_UP_S, next(seeds))
@@ -130,20 +144,11 @@ def measure_rows(
         for position, (traffic, (rate, _)) in enumerate(promised.items()):
             if step:
                 step(f"{traffic.label} at {rate:g}/s", number * len(promised) + position, total)
-            seconds = max(sizes.load_s, sizes.requests / rate)
-            loads[traffic].append(put_load(served, traffic, rate, seconds, next(seeds)))
+            loads[traffic].append(put(traffic, rate, sizes.load_s))
     rows = []
     for position, (traffic, (rate, limit)) in enumerate(promised.items()):
         if step:
             step(f"{traffic.label}, how far", total - len(promised) + position, total)
-
-        def probe(rate_rps: float, traffic: Traffic = traffic) -> Load:
-            seconds = max(sizes.probe_s, sizes.requests / rate_rps)
-            load = put_load(served, traffic, rate_rps, seconds, next(seeds))
-            if load.void:  # once more, in case the machine was elsewhere for a moment
-                load = put_load(served, traffic, rate_rps, seconds, next(seeds))
-            return load
-
         row = Row(
             traffic=traffic,
             rate_rps=rate,
@@ -152,12 +157,13 @@ def measure_rows(
             probes=(),
         )
         found = search(
-            probe,
+            partial(put, traffic, least_s=sizes.probe_s),
             row.mean_holds,
             first=rate,
             most=MOST_RPS,
             least=LEAST_SHARE * rate,
-            probes=sizes.probes,
+            # below a rate that the machine spoilt there is nothing to look for
+            probes=0 if row.searched[0].void else sizes.probes,
             known=row.searched,
         )
         rows.append(replace(row, probes=found[1:]))

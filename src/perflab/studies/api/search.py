@@ -9,6 +9,8 @@ from typing import Final, Generic, Protocol, TypeVar
 
 STRIDE: Final = 4.0
 """By how much the rate is raised as long as nothing has failed."""
+RETREAT: Final = 2.0
+"""By how much it is lowered as long as nothing has held: slower loads take longer."""
 CLOSE: Final = 1.08
 """Bounds nearer to each other than this are not told apart by loads of a second."""
 
@@ -74,8 +76,9 @@ def search(
 ) -> tuple[P, ...]:
     """Up to ``probes`` more loads, each at the rate that narrows the bracket most.
 
-    The rate is multiplied by ``STRIDE`` until something fails and then halved in between, on a
-    logarithmic scale, until the bounds are within ``CLOSE`` of each other.
+    The rate is multiplied by ``STRIDE`` until something fails, or divided by ``RETREAT`` until
+    something holds, and then halved in between, on a logarithmic scale, until the bounds are
+    within ``CLOSE`` of each other.
 
     Args:
         probe: puts a load on.
@@ -105,7 +108,7 @@ def _next(found: Bracket[P], first: float, most: float) -> float | None:
             return min(first, most)
         return min(found.lower * STRIDE, most) if found.lower < most else None
     if found.held is None:
-        return found.ceiling / STRIDE
+        return found.ceiling / RETREAT
     if found.ceiling <= found.lower * CLOSE:
         return None
     return math.sqrt(found.lower * found.ceiling)

@@ -38,7 +38,6 @@ LONGEST_S: Final = 2.5
 """Of one load: more of them, and somebody's quota of a thousand would be used up."""
 
 PAGES: Final = "pages of ten tasks"
-PROFILES: Final = "profiles"
 UNLIMITED: Final = "pages, without the limiter"
 NOT_MODIFIED: Final = "pages not modified (304)"
 
@@ -148,7 +147,6 @@ def measure_throughput(
     tags = warm(served[FULL], pages).samples.kept_header or ()
     kinds: dict[str, tuple[str, Sequence[Request], int]] = {
         PAGES: (FULL, pages, 200),
-        PROFILES: (FULL, profiles, 200),
         NOT_MODIFIED: (FULL, _revalidating(crowd, tags), 304),
         UNLIMITED: (NO_LIMITER, pages, 200),
         BARE: (BARE, [Request("GET", BARE_PATH)], 200),
