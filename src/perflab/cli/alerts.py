@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import datetime
@@ -106,14 +105,12 @@ def _watch(
         if webhook:
             told = stack.enter_context(Webhook(os.environ))
             tell.append(told.tell)
-        watching = stack.enter_context(
-            Watch(AlertEngine(rules, setting), targets, every_s=every, tell=tell)
-        )
-        console.print(f"watching {len(targets)} processes with {len(rules)} rules")
-        ends_at = float("inf") if seconds is None else time.monotonic() + seconds
+        watching = Watch(AlertEngine(rules, setting), targets, every_s=every, tell=tell)
+        names = ", ".join(f"{target.job} {target.instance}" for target in targets)
+        console.print(f"watching {escape(names)} with {len(rules)} rules", soft_wrap=True)
+        stack.enter_context(watching)
         try:
-            while (left_s := ends_at - time.monotonic()) > 0:
-                time.sleep(min(left_s, 1.0))
+            watching.wait(seconds)
         except KeyboardInterrupt:
             console.print("stopped")
     fired = sum(change.after == "firing" for change in watching.transitions)

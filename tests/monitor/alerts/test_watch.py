@@ -161,7 +161,7 @@ def test_a_defect_of_a_receiver_is_raised_where_the_watch_ends() -> None:
         pytest.raises(RuntimeError, match="no bell"),
         Watch(AlertEngine([rule()]), [Target("near", registry)], tell=[tell]) as watch,
     ):
-        wait_for(watch, 1)
+        watch.wait()
 
 
 class Receiver(http.server.BaseHTTPRequestHandler):

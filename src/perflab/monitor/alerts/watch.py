@@ -61,7 +61,7 @@ class Watch:
         self._every_s = every_s
         self._tell = tuple(tell)
         self._look = look
-        self._over = threading.Event()
+        self._over, self._ended = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="perflab-watch", daemon=True)
         self._changes: list[Transition] = []
         self._defect: Exception | None = None
@@ -70,6 +70,10 @@ class Watch:
     def transitions(self) -> tuple[Transition, ...]:
         """What changed so far."""
         return tuple(self._changes)
+
+    def wait(self, seconds: float | None = None) -> None:
+        """Wait so long, or until the watch itself has failed."""
+        self._ended.wait(seconds)
 
     def __enter__(self) -> Watch:
         self._thread.start()
@@ -86,6 +90,7 @@ class Watch:
             self._rounds()
         except Exception as error:  # noqa: BLE001 - raised again by whoever opened the watch
             self._defect = error
+        self._ended.set()
 
     def _rounds(self) -> None:
         due = time.monotonic()
