@@ -15,6 +15,7 @@ from perflab.studies.advisor.slow import Slow
 
 _SHOWN = 10
 _WIDTH = 90
+_BAR_WIDTH = 44
 
 
 def slow_table(slow: Slow) -> Table:
@@ -45,14 +46,15 @@ def slow_plot(slow: Slow) -> Figure | NotRun:
         return NotRun("slow statements", "none reaches a threshold")
     frame = _frame(slow.statements[:_SHOWN])
     # numbered, since two may begin alike; a pair of $1 and $2 would be set as a formula
-    begin = frame["text"].str.slice(0, 50).str.replace("$", r"\$", regex=False)
+    begin = frame["text"].str.slice(0, _BAR_WIDTH).str.replace("$", r"\$", regex=False)
     frame["label"] = [f"{number}. {text}…" for number, text in enumerate(begin, start=1)]
-    few = sum(one.share_percent for one in slow.statements[:5])
+    few = slow.statements[:5]
+    share = sum(one.share_percent for one in few)
     return plots.bars(
         frame,
         label="label",
         value="share_percent",
-        title=f"Five statements take {few:.0f} % of the time",
+        title=f"The costliest {len(few)} take {share:.0f} % of all time",
         x_label="share of all statements' time (%)",
     )
 
