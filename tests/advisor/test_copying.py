@@ -47,7 +47,7 @@ ODD = (
     INSERT INTO "Back office".staff (boss, feels, part, "Full Name", born, joined)
         SELECT nullif(n / 3, 0), (ARRAY['glad', 'it''s odd'])[1 + n % 2]::mood, n % 100,
             E'tab\\t, quote " and \\\\ of ' || n, n * interval '1 day 3 hours',
-            '2025-01-01 12:00+02'
+            '2025-01-31 12:00+02'
         FROM generate_series(1, 300) n;
     CREATE INDEX ON "Back office".staff (lower("Full Name")) WHERE feels = 'glad';
     ANALYZE;
@@ -442,12 +442,13 @@ def test_a_transaction_of_the_advisors_that_wrote_is_told(database: str) -> None
     assert "WROTE" in str(compared(wrote, wrote))
 
 
-def test_the_search_path_of_the_target_holds_on_the_copy(
+def test_the_search_path_of_the_target_holds_on_the_copy_and_its_date_style_does_not(
     database: str, postgres: Postgres, reader: Callable[..., str]
 ) -> None:
     load(database, ODD.replace(SHOP, ""))
     name = conninfo_to_dict(database)["dbname"]
     load(database, f"""ALTER DATABASE {name} SET search_path = "Back office", public""")
+    load(database, f"ALTER DATABASE {name} SET datestyle = 'SQL, DMY'")
     url = reader(
         'GRANT USAGE ON SCHEMA "Back office" TO {0};'
         'GRANT SELECT ON ALL TABLES IN SCHEMA "Back office" TO {0}'
