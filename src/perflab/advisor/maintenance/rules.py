@@ -39,10 +39,7 @@ def inspect(
 
 
 def _stale(table: TableHealth, health: Health, limits: Limits) -> Iterator[Finding]:
-    soon = looked_after(table, health) and table.changed >= waits_for(
-        table, health.settings, "analyze"
-    )
-    caution = "autovacuum is due here and may come first" if soon else ""
+    caution = _due(table, health, "analyze", table.changed)
 
     def finding(figure: str, weight: float) -> Finding:
         statements = (f"ANALYZE {table.name}",)
@@ -71,6 +68,12 @@ def _stale(table: TableHealth, health: Health, limits: Limits) -> Iterator[Findi
         )
 
 
+def _due(table: TableHealth, health: Health, what: str, rows: int) -> str:
+    """Says so where autovacuum would do it anyway."""
+    due = looked_after(table, health) and rows >= waits_for(table, health.settings, what)
+    return "autovacuum is due here and may come first" if due else ""
+
+
 def _changed(table: TableHealth) -> float:
     """Rows changed since the last ANALYZE, as far as the file bears the counters out.
 
@@ -89,7 +92,7 @@ def _dead(table: TableHealth, health: Health, limits: Limits) -> Iterator[Findin
     least = max(limits.dead_rows, limits.dead_share * rows)
     if table.dead < least:
         return
-    caution = ""
+    caution = _due(table, health, "vacuum", table.dead)
     if health.oldest_s >= _LONG_S:
         caution = (
             f"a transaction has been open for {health.oldest_s / 60:,.0f} minutes: VACUUM keeps"
