@@ -199,6 +199,8 @@ class RealtimeSizes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Large messages per second for consumers that stand still."""
     small_clients: int
     """Clients that go through the losses that take no thousand."""
+    many_clients: int
+    """Connections of a run of their own; 0 for none."""
     rounds: int
     """Rounds of the comparison: each visits every arm for one block."""
     calls: int
@@ -252,6 +254,9 @@ def _check_realtime(path: Path, name: str, sizes: RealtimeSizes) -> None:
         if isinstance(value, list):
             if not value or min(value) <= 1 or sorted(set(value)) != value:
                 raise error_at(path, [name, "realtime", field.name], "must rise, from above 1")
+        elif field.name == "many_clients":
+            if value != 0 and value < sizes.subscribers:
+                raise error_at(path, [name, "realtime", field.name], "must be 0 or subscribers")
         elif not value > 0:
             raise error_at(path, [name, "realtime", field.name], "must be above 0")
     for key in ("clients", "small_clients"):

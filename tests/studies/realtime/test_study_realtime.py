@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -30,6 +31,7 @@ from perflab.studies.realtime.delivery import (
 from perflab.studies.realtime.hot import batching_frame
 from perflab.studies.realtime.knee import Knee, knee_frame, measure_knee
 from perflab.studies.realtime.losses import Loss, cut_all, kill_one, measure_loss
+from perflab.studies.realtime.many import Many
 from perflab.studies.realtime.publishing import Published, compare, message
 from perflab.studies.realtime.stage import Stage, spent, stage
 from perflab.studies.realtime.thousand import Thousand
@@ -222,3 +224,23 @@ def test_a_stage_leaves_no_process_behind(redis_server: Redis) -> None:
         assert crowd.subscribers("a") == 2
         pids = [hub.pid for hub in opened.hubs]
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+def test_many_connections_are_counted_where_the_profile_and_the_machine_have_them(
+    redis_server: Redis, sizes: RealtimeSizes
+) -> None:
+    def measured(clients: int) -> Many | NotRun:
+        return study.measure_many(
+            redis_server, msgspec.structs.replace(sizes, many_clients=clients), 1
+        )
+
+    assert "10,000 connections (the profile full has them)" in str(measured(0))
+    assert "open files" in str(measured(1_000_000_000))
+    many = measured(60)
+    assert not isinstance(many, NotRun)
+    assert many.ramp.connections == 60
+    assert many.plan.arrived.missing == many.plan.arrived.duplicates == 0
+    table = study.many_table(many)
+    assert not isinstance(table, NotRun)
+    shown = table.shown
+    assert shown["required at 10,000"].tolist().count("") == len(shown) - 2

@@ -4,6 +4,7 @@ from perflab.studies.promised import claimed_table
 from perflab.studies.realtime.delivery import measure_interval
 from perflab.studies.realtime.hot import measure_batching, measure_slow
 from perflab.studies.realtime.losses import measure_redis, measure_small
+from perflab.studies.realtime.many import measure_many
 from perflab.studies.realtime.pooling import measure_pooling
 from perflab.studies.realtime.thousand import measure_thousand
 from perflab.studies.realtime.verdicts import NOTEBOOK, judge, judge_settings
@@ -17,6 +18,7 @@ from perflab.studies.realtime.views import (
     knee_table,
     losses_plot,
     losses_table,
+    many_table,
     plan_table,
     pooling_table,
     ramp_table,
@@ -39,8 +41,10 @@ __all__ = [
     "knee_table",
     "losses_plot",
     "losses_table",
+    "many_table",
     "measure_batching",
     "measure_interval",
+    "measure_many",
     "measure_pooling",
     "measure_redis",
     "measure_slow",

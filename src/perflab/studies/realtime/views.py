@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from matplotlib.figure import Figure
 
 from perflab.measure.claims import Claims
 from perflab.measure.results import Result
+from perflab.realtime import LANES
 from perflab.report import plots
 from perflab.report.not_run import NotRun, or_not_run
 from perflab.report.tables import Column, Table, build
@@ -20,15 +22,44 @@ from perflab.studies.realtime.delivery import MOST_BYTES, MOST_IDLE_PERCENT, Del
 from perflab.studies.realtime.hot import SLOW_BYTES, SLOW_QUEUE, Slow, batching_frame
 from perflab.studies.realtime.knee import LIMIT_MS, Knee, knee_frame
 from perflab.studies.realtime.losses import Loss, Restart
+from perflab.studies.realtime.many import Many
 from perflab.studies.realtime.pooling import BURST, POOL, Pooling
 
+_Row: TypeAlias = tuple[str, object, str]
+"""What, how much, and what is required."""
 _FIGURES = [Column("what", "what"), Column("figure", "figure")]
 
 
 def ramp_table(ramp: Ramp) -> Table:
     """Connections and what they cost."""
+    return _cost_table(ramp, _ramp_rows(ramp))
+
+
+@or_not_run
+def many_table(many: Many) -> Table:
+    """The same of many more, and how long their messages take."""
+    arrived = many.plan.arrived
+    delivered: list[_Row] = [
+        (
+            f"{lane} lane, publish to callback: p{100 * q:g} (ms)",
+            round(float(ms.quantile(q)), 1),
+            "",
+        )
+        for lane in LANES
+        for ms in (arrived.lane(lane)["ms"],)
+        for q in (0.5, 0.99)
+    ]
+    counts: list[_Row] = [
+        ("deliveries due", arrived.expected, ""),
+        ("of them missing", arrived.missing, ""),
+        ("of them twice", arrived.duplicates, ""),
+    ]
+    return _cost_table(many.ramp, [*_ramp_rows(many.ramp), *delivered, *counts])
+
+
+def _ramp_rows(ramp: Ramp) -> list[_Row]:
     median, p99 = np.quantile(ramp.ready_ms, [0.5, 0.99])
-    rows: list[tuple[str, object, str]] = [
+    return [
         ("connections open at once", ramp.connections, ""),
         ("seconds until all were subscribed", round(ramp.took_s, 2), ""),
         ("one client, from start to subscribed: median (ms)", round(float(median), 1), ""),
@@ -44,6 +75,9 @@ def ramp_table(ramp: Ramp) -> Table:
             f"at most {MOST_IDLE_PERCENT:g}",
         ),
     ]
+
+
+def _cost_table(ramp: Ramp, rows: list[_Row]) -> Table:
     return build(
         pd.DataFrame(rows, columns=["what", "figure", "required"], dtype=object),
         [*_FIGURES, Column("required", "required at 10,000")],
