@@ -391,6 +391,17 @@ def test_an_open_load_is_simulated_on_its_own_schedule() -> None:
     assert closed[P95].predicted[1] == pytest.approx(50.0, rel=0.05)
 
 
+def test_a_request_during_which_the_machine_was_elsewhere_is_no_work() -> None:
+    """One of 400 took a second: without it all the others would be a quarter of what they are."""
+    times = np.full(400, 0.001)
+    times[7] = 1.0
+    rungs = (rung(1, 1_000.0, times), rung(2, 1_000.0, 0.002))
+    model = calibrate(Ladder(rungs, NotFitted("")), 1.0, 1)
+    assert not isinstance(model, NotFitted)
+    drawn = model.station.draw(np.random.default_rng(1), 10_000)
+    assert drawn.max() == pytest.approx(1.0)
+
+
 def test_between_two_rungs_the_time_of_a_round_lies_on_a_straight_line() -> None:
     """Which is exact for the law without coherency, however far the rungs are apart."""
     amdahl = Parameters(1_000.0, 0.6, 0.0)

@@ -17,7 +17,7 @@ from perflab.measure.statistics import NotEstimable
 from perflab.report.not_run import NotRun
 from perflab.studies.api.loads import put_load
 from perflab.studies.capacity.ladder import Ladder, put_rung, rate_to_the_end
-from perflab.studies.capacity.model import Model, p95_ms
+from perflab.studies.capacity.model import Model
 from perflab.studies.capacity.opened import Arm
 
 Floats = NDArray[np.float64]
@@ -168,7 +168,10 @@ def predict(
 
     def closed(seen: Seen) -> tuple[float, float]:
         run = simulated(round(seen.load))
-        return _middle(run.throughput_rps), _middle(p95_ms(run))
+        if not len(run.response_s):
+            return math.nan, math.nan
+        ms = 1e3 * float(np.quantile(run.response_s, 0.95))
+        return len(run.response_s) / run.window_s, ms
 
     found = [
         *rows_of(first, held_back.opened, lambda seen: _open_prediction(model, seen, seed)),
@@ -250,7 +253,3 @@ def _span(values: Sequence[float]) -> str:
     """From the least to the most."""
     low, high = f"{min(values):,.0f}", f"{max(values):,.0f}"
     return low if low == high else f"{low} to {high}"
-
-
-def _middle(estimate: object) -> float:
-    return float(getattr(estimate, "estimate", math.nan))
