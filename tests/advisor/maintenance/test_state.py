@@ -88,6 +88,28 @@ def test_the_estimate_of_pages_is_near_where_nothing_is_wasted(conn: psycopg.Con
     )
 
 
+@pytest.mark.parametrize(
+    "columns",
+    [
+        "n, n % 2 = 0 AS a, n::bigint AS b, n % 3 = 0 AS c, n::bigint AS d",  # padding between
+        "n, CASE WHEN n % 2 = 0 THEN 'x' || n END AS a, CASE WHEN n % 3 = 0 THEN n END AS b",
+        "n, jsonb_build_object('a', repeat(md5(n::text), 20 + n % 300)) AS kept_elsewhere",
+        "n, (SELECT string_agg(md5((n + g)::text), '') FROM generate_series(1, 80) g) AS large",
+        "n::smallint AS small",
+    ],
+)
+def test_no_new_table_looks_bloated_whatever_its_rows_are_like(
+    conn: psycopg.Connection, columns: str
+) -> None:
+    conn.execute(f"CREATE TABLE new AS SELECT {columns} FROM generate_series(1, 4000) n".encode())
+    conn.execute("VACUUM (ANALYZE) new")
+
+    (new,) = (table for table in state(conn).tables if table.name == "new")
+
+    assert new.expected_pages
+    assert 1 - new.expected_pages / new.pages < 0.25
+
+
 def test_autovacuum_that_is_off_is_found_and_switched_on(conn: psycopg.Connection) -> None:
     fill(conn, 2_000)
     conn.execute("ANALYZE t")
