@@ -2,8 +2,9 @@
 
 Small tables come whole. Large ones share what is left of the limit, each with the same share of
 its rows. Where a large table has a foreign key, the sample is one of its parents, and a row comes
-if its parent does: so a parent has all of its children or none, and a join finds as many rows as
-it does on the target. Parents that are missing nevertheless are fetched one by one (``transfer``).
+if its parent does: so a parent in it has all of its children, and a join finds as many rows as it
+does on the target. Parents that rows name and the sample has not are fetched (``transfer``); of
+these the copy may have a few children only.
 """
 
 from __future__ import annotations
