@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from dataclasses import replace
@@ -12,12 +13,16 @@ import numpy as np
 import pytest
 
 from perflab.load import LoadSamples
+from perflab.measure.comparison import compare
+from perflab.measure.experiment import Arm, Draw, Experiment, Operation
+from perflab.measure.statistics import mean_of_repetitions
 from perflab.monitor.alerts import AlertEngine, Rule, State, Target, Transition
 from perflab.monitor.alerts.expressions import Seconds, Value
 from perflab.monitor.alerts.series import Sample
 from perflab.report.style import title_of
-from perflab.studies.monitor import changes_table, timeline_plot
+from perflab.studies.monitor import changes_table, overhead_table, timeline_plot
 from perflab.studies.monitor.figures import API, LOAD, History
+from perflab.studies.monitor.overhead import Overhead
 from perflab.studies.monitor.pause import Episode
 from perflab.studies.monitor.views import episode as views
 from perflab.studies.monitor.views import panel as panel_module
@@ -159,3 +164,26 @@ def test_without_a_change_there_is_an_empty_table_and_a_plot(episode: Episode) -
     assert len(table.shown) == 0
     assert "at (s)" in table._repr_html_()
     assert title_of(timeline_plot(quiet)) == "Raised by the stop: no alert"
+
+
+def test_the_overhead_is_a_ratio_with_an_interval_and_the_share_of_a_scrape() -> None:
+    clock = itertools.count()
+
+    def arm(name: str) -> Arm:
+        return Arm(name, lambda _operation, _params: 1)
+
+    samples = Experiment(
+        before=arm("before"), after=arm("after"), control=arm("after again"),
+        operations=[Operation("a cached page", "page", lambda _rng: Draw())],
+        rounds=20, calls=2, warmup=0, seed=1, clock=lambda: next(clock) / 1e3,
+    ).run(None)  # fmt: skip
+    overhead = Overhead(
+        requests=compare(samples),
+        scrape_ms=mean_of_repetitions([2.9, 3.1] * 10),
+        scrape_bytes=26_000,
+    )
+    assert overhead.share_percent == pytest.approx(100 * 0.003 / 15)
+    shown = dict(overhead_table(overhead).shown.itertuples(index=False, name=None))
+    assert shown["watched / not watched"].startswith("1")
+    assert shown["one scrape (ms, mean)"].startswith("3 [")
+    assert shown["size of a scrape (kB)"] == "26"
