@@ -13,7 +13,10 @@ from perflab.load.pool import Pool
 SPIN_S: Final = 0.003
 """Below this distance the loop spins: its timers count whole milliseconds, and waking up from a
 sleep takes a virtual machine some time."""
-_MARGIN_S: Final = 0.002
+MARGIN_S: Final = 0.002
+TICK_S: Final = 0.0005
+"""Where the core is not the generator's own, it spins only for what its timers cannot tell apart:
+they round to whole milliseconds."""
 _BURST: Final = 32
 """After so many overdue requests the loop looks for answers, so that it does not fall behind on
 these as well."""
@@ -23,11 +26,14 @@ class Pace:
     """The clock work of a load; it keeps count of its own busy time.
 
     A turn of the loop in which requests were taken up or outcomes came in counts as busy, a turn
-    without is spinning. While the loop sleeps, ``busy_clock`` counts.
+    without is spinning. While the loop sleeps, ``busy_clock`` counts. Without ``spin`` it sleeps
+    until less than a tick is left: for where others need the core too.
     """
 
-    def __init__(self, pool: Pool, busy_clock: Callable[[], float]) -> None:
+    def __init__(self, pool: Pool, busy_clock: Callable[[], float], *, spin: bool = True) -> None:
         self.busy_s = 0.0
+        self._spin_s = SPIN_S if spin else TICK_S
+        self._margin_s = MARGIN_S if spin else 0.0
         self._busy_clock = busy_clock
         self._pool = pool
         self._seen = pool.events
@@ -43,9 +49,9 @@ class Pace:
     async def wait(self, due: float) -> float:
         """Let the loop work, until ``due`` or a little less; the time afterwards."""
         began = time.perf_counter()
-        if due - began > SPIN_S:
+        if due - began > self._spin_s:
             busy = self._busy_clock()
-            await self._sleep(due - began - _MARGIN_S)
+            await self._sleep(due - began - self._margin_s)
             self.busy_s += self._busy_clock() - busy
             self._seen = self._pool.events
             return time.perf_counter()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import numpy as np
@@ -18,16 +19,21 @@ from perflab.load.plan import Wire
 from perflab.load.pool import Pool
 from perflab.load.scenarios import file as written
 from perflab.load.scenarios.figures import GOOD, REFUSED
-from perflab.load.scenarios.journeys import Journey, Journeys
-from perflab.load.scenarios.outcome import Ended, Progress, Run, part
+from perflab.load.scenarios.journeys import UNKNOWN, Journey, Journeys
+from perflab.load.scenarios.outcome import Ended, Progress, Run, reason_to_abort
 from perflab.load.scenarios.scenario import Scenario
-from perflab.load.scenarios.schedule import Schedule, generator, schedule_of, shares
-from perflab.load.scenarios.wiring import Users, make_pool, unique_texts
+from perflab.load.scenarios.schedule import (
+    WHOLE,
+    Schedule,
+    Segment,
+    generator,
+    schedule_of,
+    shares,
+)
+from perflab.load.scenarios.wiring import Picks, Users, make_pool, unique_texts
 
 LOOK_S: Final = 1.0
 """How often reasons to abort are looked for."""
-LEAST_JUDGED: Final = 20
-"""Requests below which nothing is aborted."""
 MOST_JUDGED: Final = 20_000
 """The latest requests, on which reasons to abort are judged."""
 _MOST_AHEAD: Final = 256
@@ -36,21 +42,46 @@ _SHOWN_S: Final = 5.0
 """How far back the progress looks."""
 
 
+async def at_once() -> float:
+    """The start of a load that waits for nobody, by ``perf_counter``."""
+    return time.perf_counter() + LEAD_S
+
+
 class Load:
-    """One run. ``progress`` may be called from another thread."""
+    """One run, or one segment of it. ``progress`` and ``latest`` may be called from any thread.
+
+    Args:
+        scenario: what is run.
+        captured: what the setup has captured, by user.
+        live: is told how the load goes.
+        segment: whose users are this load's.
+        start: awaited when all is ready; returns when the clock is to start.
+        spin: whether to spin for what is due soon, or leave the core to others.
+        aborts: whether to look for reasons to end early.
+    """
 
     def __init__(
         self,
         scenario: Scenario,
         captured: list[dict[str, Any]] | None,
         live: LiveFigures | None = None,
+        *,
+        segment: Segment = WHOLE,
+        start: Callable[[], Awaitable[float]] = at_once,
+        spin: bool = True,
+        aborts: bool = True,
     ) -> None:
         self._scenario = scenario
+        self._start = start
+        self._spin = spin
+        self._aborts = aborts and bool(scenario.abort)
+        self._own_users = segment.users(scenario.users)
         self._live = live
-        self._schedule: Schedule = schedule_of(scenario)
+        self._schedule: Schedule = schedule_of(scenario).part(segment)
         self._closed = isinstance(scenario.arrival, written.Closed)
-        self._rng = generator(scenario)
-        self._users = Users(scenario, self._rng)
+        self._rng = generator(scenario, segment)
+        self._users = Users(scenario)
+        self._picks = Picks(scenario, self._rng, segment)
         if captured is not None:
             self._users.captured = captured
         self._over = False
@@ -66,7 +97,7 @@ class Load:
         """Run to the end, or until the task is cancelled."""
         scenario = self._scenario
         wires: list[Wire] = []
-        self._recorder, pool = make_pool(scenario, scenario.steps, wires, scenario.users)
+        self._recorder, pool = make_pool(scenario, scenario.steps, wires, len(self._own_users))
         self._journeys = Journeys(
             scenario.target, self._recorder, wires, unique_texts("r"), self._ended
         )
@@ -75,17 +106,18 @@ class Load:
             self._live.attach(self._recorder, pool)
         busy_clock = BusyClock()
         ended: Ended = "done"
-        pace = Pace(pool, busy_clock)
+        pace = Pace(pool, busy_clock, spin=self._spin)
         try:
             target = scenario.target
-            ahead = min(scenario.users, _MOST_AHEAD)
+            ahead = min(len(self._own_users), _MOST_AHEAD)
             await open_pool(pool, target.host, target.port, ahead=ahead)
-            began_unix_s = time.time() + LEAD_S
-            self.began = time.perf_counter() + LEAD_S
+            self.began = await self._start()
+            ahead_s = self.began - time.perf_counter()
+            began_unix_s = time.time() + ahead_s
             self._journeys.wake = pace.wake
-            if scenario.abort:
+            if self._aborts:
                 loop = asyncio.get_running_loop()
-                self._timer = loop.call_later(LEAD_S + LOOK_S, self._look, pace)
+                self._timer = loop.call_later(ahead_s + LOOK_S, self._look, pace)
             try:
                 await self._pace(pace, pool)
                 paced_s = time.perf_counter() - self.began
@@ -115,13 +147,13 @@ class Load:
 
     async def _pace(self, pace: Pace, pool: Pool) -> None:
         """Begin flows until the end; those under way then may go on for a timeout's length."""
-        journeys, schedule = self._journeys, self._schedule
+        journeys = self._journeys
         self._end = self.began + self._scenario.duration_s
         last = self._end + self._scenario.timeout_s
-        due_s = [self.began + due for due in schedule.due_s.tolist()]
+        due_s = [self.began + due for due in self._schedule.due_s.tolist()]
         position, count = 0, len(due_s)
         if self._closed:
-            for user in range(self._scenario.users):
+            for user in self._own_users:
                 self._begin_again(user, self.began + self._pause() * (user > 0))
         now = time.perf_counter()
         while now < last and not self._over:
@@ -133,7 +165,7 @@ class Load:
                 now = await pace.wait(min(due, last))
                 continue
             if arrival <= journeys.next_due:
-                journey = self._journey(int(schedule.user[position]), int(schedule.flow[position]))
+                journey = self._scheduled(position)
                 position += 1
             else:
                 journey = journeys.pop()
@@ -142,11 +174,16 @@ class Load:
             await pace.breathe()
             now = time.perf_counter()
 
-    def _journey(self, user: int, flow: int | None = None) -> Journey:
+    def _scheduled(self, position: int) -> Journey:
+        schedule = self._schedule
+        user = int(schedule.user[position])
+        values = self._users.values(user, schedule.rows[position].tolist())
+        return Journey(user, self._scenario.flows[int(schedule.flow[position])].steps, values)
+
+    def _drawn(self, user: int) -> Journey:
         flows = self._scenario.flows
-        if flow is None:
-            flow = int(self._rng.choice(len(flows), p=shares(self._scenario)))
-        return Journey(user, flows[flow].steps, self._users.values(user))
+        flow = int(self._rng.choice(len(flows), p=shares(self._scenario)))
+        return Journey(user, flows[flow].steps, self._users.values(user, self._picks.of(user)))
 
     def _pause(self) -> float:
         arrival = self._scenario.arrival
@@ -163,21 +200,21 @@ class Load:
 
     def _begin_again(self, user: int, due: float) -> None:
         if due < self._end and not self._over:
-            self._journeys.wait(self._journey(user), due)
+            self._journeys.wait(self._drawn(user), due)
 
     def _look(self, pace: Pace) -> None:
         """End the load if a condition for that holds; look again later if not."""
-        first = max(self._recorder.rows - MOST_JUDGED, 0)
-        run = self._run("aborted", time.perf_counter() - self.began, first)
-        if len(run.verdict) >= LEAST_JUDGED:
-            for condition in self._scenario.abort:
-                figures = part(run, condition.step)
-                if condition.holds(figures):
-                    self._reason = f"{condition.text}: {condition.value(figures):.4g}"
-                    self._over = True
-                    pace.wake()
-                    return
+        self._reason = reason_to_abort(self.latest())
+        if self._reason:
+            self._over = True
+            pace.wake()
+            return
         self._timer = asyncio.get_running_loop().call_later(LOOK_S, self._look, pace)
+
+    def latest(self) -> Run:
+        """The latest requests whose outcome is known, as if they had been all."""
+        first = max(self._recorder.rows - MOST_JUDGED, 0)
+        return self._run("aborted", time.perf_counter() - self.began, first)
 
     def progress(self) -> Progress:
         """How it stands now."""
@@ -210,14 +247,15 @@ class Load:
             window_s=max(seconds, 1e-9),
             **{"busy_share": 0.0, "began_unix_s": 0.0, **facts},
         )
-        known = np.array(samples.outcome != PENDING)
-        rows = slice(first, first + len(known))
+        rows = slice(first, first + len(samples))
+        verdict = np.array(journeys.verdict[rows], dtype=np.int8)
+        known = np.asarray((samples.outcome != PENDING) & (verdict != UNKNOWN))
         return Run(
             scenario=self._scenario,
             samples=samples.select(known),
             step=np.array(journeys.step[rows], dtype=np.int16)[known],
             user=np.array(journeys.user[rows], dtype=np.int64)[known],
-            verdict=np.array(journeys.verdict[rows], dtype=np.int8)[known],
+            verdict=verdict[known],
             ended=ended,
             reason=self._reason,
             seconds=max(seconds, 1e-9),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,8 @@ from perflab.load.scenarios.figures import Figures, figures_of
 from perflab.load.scenarios.scenario import Scenario
 
 Ended = Literal["done", "aborted", "interrupted"]
+LEAST_JUDGED: Final = 20
+"""Requests below which nothing is aborted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +33,12 @@ class Run:
     """Why it was aborted."""
     seconds: float
     """How long it went on: the scenario's duration, or less."""
+    void_reason: str = ""
+    """Why its figures say nothing about the server, beyond what the samples themselves show."""
+    workers: int = 1
+    """How many generators made it together."""
+    clocks_ms: float = 0.0
+    """How far their clocks may have been apart."""
 
 
 @dataclass(frozen=True)
@@ -65,3 +73,13 @@ def part(run: Run, step: str = "") -> Figures:
     return figures_of(
         run.samples.select(keep), run.verdict[keep], begin_s=begin_s, end_s=run.seconds
     )
+
+
+def reason_to_abort(run: Run) -> str:
+    """The first of the scenario's conditions for it that holds, with its value; empty if none."""
+    if len(run.verdict) >= LEAST_JUDGED:
+        for condition in run.scenario.abort:
+            figures = part(run, condition.step)
+            if condition.holds(figures):
+                return f"{condition.text}: {condition.value(figures):.4g}"
+    return ""

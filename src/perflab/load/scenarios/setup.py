@@ -16,15 +16,18 @@ from perflab.load.plan import Wire
 from perflab.load.scenarios.figures import GOOD, VERDICTS
 from perflab.load.scenarios.journeys import Journey, Journeys
 from perflab.load.scenarios.scenario import Scenario
-from perflab.load.scenarios.wiring import Users, make_pool, unique_texts
+from perflab.load.scenarios.schedule import WHOLE, Segment
+from perflab.load.scenarios.wiring import Picks, Users, make_pool, unique_texts
 
 AT_ONCE: Final = 16
 """Users who are at it at one time."""
 
 
-async def set_up(scenario: Scenario) -> list[dict[str, Any]]:
-    """Let every user take the steps of the setup; what each captured, by user."""
-    users = Users(scenario, np.random.default_rng([scenario.seed, 2]))
+async def set_up(scenario: Scenario, segment: Segment = WHOLE) -> list[dict[str, Any]]:
+    """Let every user of a segment take the steps of the setup; what each captured, by user."""
+    users = Users(scenario)
+    picks = Picks(scenario, np.random.default_rng([scenario.seed, 2, segment.index]), segment)
+    own = segment.users(scenario.users)
     captured = [name for step in scenario.setup for name in step.captured]
     failed: list[str] = []
 
@@ -41,12 +44,13 @@ async def set_up(scenario: Scenario) -> list[dict[str, Any]]:
             begin(nobody)
 
     wires: list[Wire] = []
-    recorder, pool = make_pool(scenario, scenario.setup, wires, min(AT_ONCE, scenario.users))
+    recorder, pool = make_pool(scenario, scenario.setup, wires, min(AT_ONCE, len(own)))
     journeys = Journeys(scenario.target, recorder, wires, unique_texts("s"), ended)
-    waiting = iter(range(scenario.users))
+    waiting = iter(own)
 
     def begin(user: int) -> None:
-        journeys.wait(Journey(user, scenario.setup, users.values(user)), time.perf_counter())
+        values = users.values(user, picks.of(user))
+        journeys.wait(Journey(user, scenario.setup, values), time.perf_counter())
 
     pool.on_outcome = journeys.outcome
     try:
