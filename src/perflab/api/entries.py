@@ -10,12 +10,13 @@ from starlette.responses import Response
 
 from perflab.api import habit_store as store
 from perflab.api.authentication import signed_in
-from perflab.api.bodies import Query, RowId, path_id
+from perflab.api.bodies import path_id
+from perflab.api.collection import collection
 from perflab.api.habit_types import Entry, EntryChange, EntryPage, EntryQuery, NewEntry
 from perflab.api.invalidation import check_in_tags, entries_tag, entry_key, entry_rows_tag
 from perflab.api.parts import Parts
 from perflab.api.reading import Reads
-from perflab.api.routing import Operation, Resource, resource
+from perflab.api.routing import Resource
 from perflab.api.writing import Stale, Writes, given_fields
 
 
@@ -29,28 +30,18 @@ class Entries:
 
     def routes(self) -> list[Resource]:
         """The routes of these endpoints."""
-        return [
-            resource(
-                "/habits/{id}/entries",
-                id=RowId,
-                get=Operation(self.list, {200: EntryPage}, takes=Query(EntryQuery)),
-                post=Operation(
-                    self.create,
-                    {201: Entry},
-                    takes=self._body(NewEntry),
-                    repeatable=True,
-                    problems=[409],
-                ),
-            ),
-            resource(
-                "/habits/{id}/entries/{entry_id}",
-                id=RowId,
-                entry_id=RowId,
-                get=Operation(self.get, {200: Entry}),
-                patch=Operation(self.change, {200: Entry}, takes=self._body(EntryChange)),
-                delete=Operation(self.delete, {204: None}),
-            ),
-        ]
+        return collection(
+            "/habits/{id}/entries",
+            self,
+            query=EntryQuery,
+            page=EntryPage,
+            row=Entry,
+            new=self._body(NewEntry),
+            change=self._body(EntryChange),
+            item="entry_id",
+            within=["id"],
+            problems=[409],
+        )
 
     async def list(self, request: Request, query: EntryQuery) -> Response:
         """A page of a habit's entries."""

@@ -7,7 +7,8 @@ from starlette.responses import Response
 
 from perflab.api import habit_store as store
 from perflab.api.authentication import signed_in
-from perflab.api.bodies import Query, RowId, path_id
+from perflab.api.bodies import path_id
+from perflab.api.collection import collection
 from perflab.api.habit_types import (
     Habit,
     HabitChange,
@@ -25,7 +26,7 @@ from perflab.api.invalidation import (
 )
 from perflab.api.parts import Parts
 from perflab.api.reading import Reads
-from perflab.api.routing import Operation, Resource, resource
+from perflab.api.routing import Resource
 from perflab.api.writing import Stale, Writes, given_fields
 
 
@@ -39,22 +40,15 @@ class Habits:
 
     def routes(self) -> list[Resource]:
         """The routes of these endpoints."""
-        return [
-            resource(
-                "/habits",
-                get=Operation(self.list, {200: HabitPage}, takes=Query(HabitQuery)),
-                post=Operation(
-                    self.create, {201: Habit}, takes=self._body(NewHabit), repeatable=True
-                ),
-            ),
-            resource(
-                "/habits/{id}",
-                id=RowId,
-                get=Operation(self.get, {200: Habit}),
-                patch=Operation(self.change, {200: Habit}, takes=self._body(HabitChange)),
-                delete=Operation(self.delete, {204: None}),
-            ),
-        ]
+        return collection(
+            "/habits",
+            self,
+            query=HabitQuery,
+            page=HabitPage,
+            row=Habit,
+            new=self._body(NewHabit),
+            change=self._body(HabitChange),
+        )
 
     async def list(self, request: Request, query: HabitQuery) -> Response:
         """A page of the user's habits."""

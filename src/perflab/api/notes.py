@@ -7,12 +7,13 @@ from starlette.responses import Response
 
 from perflab.api import note_store as store
 from perflab.api.authentication import signed_in
-from perflab.api.bodies import Query, RowId, path_id
+from perflab.api.bodies import path_id
+from perflab.api.collection import collection
 from perflab.api.invalidation import note_key, notes_tag
 from perflab.api.note_types import NewNote, Note, NoteChange, NotePage, NoteQuery
 from perflab.api.parts import Parts
 from perflab.api.reading import Reads
-from perflab.api.routing import Operation, Resource, resource
+from perflab.api.routing import Resource
 from perflab.api.writing import Stale, Writes, given_fields
 
 
@@ -26,22 +27,15 @@ class Notes:
 
     def routes(self) -> list[Resource]:
         """The routes of these endpoints."""
-        return [
-            resource(
-                "/notes",
-                get=Operation(self.list, {200: NotePage}, takes=Query(NoteQuery)),
-                post=Operation(
-                    self.create, {201: Note}, takes=self._body(NewNote), repeatable=True
-                ),
-            ),
-            resource(
-                "/notes/{id}",
-                id=RowId,
-                get=Operation(self.get, {200: Note}),
-                patch=Operation(self.change, {200: Note}, takes=self._body(NoteChange)),
-                delete=Operation(self.delete, {204: None}),
-            ),
-        ]
+        return collection(
+            "/notes",
+            self,
+            query=NoteQuery,
+            page=NotePage,
+            row=Note,
+            new=self._body(NewNote),
+            change=self._body(NoteChange),
+        )
 
     async def list(self, request: Request, query: NoteQuery) -> Response:
         """A page of the user's notes; with ``tag``, of those that carry each of them."""

@@ -7,11 +7,12 @@ from starlette.responses import Response
 
 from perflab.api import task_store as store
 from perflab.api.authentication import signed_in
-from perflab.api.bodies import Query, RowId, path_id
+from perflab.api.bodies import path_id
+from perflab.api.collection import collection
 from perflab.api.invalidation import SHOWN_ON_DASHBOARD, dashboard_tag, task_key, tasks_tag
 from perflab.api.parts import Parts
 from perflab.api.reading import Reads
-from perflab.api.routing import Operation, Resource, resource
+from perflab.api.routing import Resource
 from perflab.api.task_types import NewTask, Task, TaskChange, TaskPage, TaskQuery, in_calendar
 from perflab.api.writing import Stale, Writes, given_fields
 
@@ -26,22 +27,15 @@ class Tasks:
 
     def routes(self) -> list[Resource]:
         """The routes of these endpoints."""
-        return [
-            resource(
-                "/tasks",
-                get=Operation(self.list, {200: TaskPage}, takes=Query(TaskQuery)),
-                post=Operation(
-                    self.create, {201: Task}, takes=self._body(NewTask), repeatable=True
-                ),
-            ),
-            resource(
-                "/tasks/{id}",
-                id=RowId,
-                get=Operation(self.get, {200: Task}),
-                patch=Operation(self.change, {200: Task}, takes=self._body(TaskChange)),
-                delete=Operation(self.delete, {204: None}),
-            ),
-        ]
+        return collection(
+            "/tasks",
+            self,
+            query=TaskQuery,
+            page=TaskPage,
+            row=Task,
+            new=self._body(NewTask),
+            change=self._body(TaskChange),
+        )
 
     async def list(self, request: Request, query: TaskQuery) -> Response:
         """A page of the user's tasks."""
