@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from perflab.errors import ConfigError
 from perflab.measure.claims import load_claims
 from perflab.measure.comparison import Comparison
 from perflab.measure.comparison import compare as compare_samples
@@ -244,3 +245,24 @@ def test_many_connections_are_counted_where_the_profile_and_the_machine_have_the
     assert not isinstance(table, NotRun)
     shown = table.shown
     assert shown["required at 10,000"].tolist().count("") == len(shown) - 2
+
+
+@pytest.mark.parametrize(
+    ("line", "wrong"),
+    [
+        ("knee = [2.0]", "knee = []"),
+        ("knee = [2.0]", "knee = [3.0, 2.0]"),
+        ("knee = [2.0]", "knee = [1.0, 2.0]"),
+        ("many_clients = 0", "many_clients = 9"),
+        ("knee_s = 0.3", "knee_s = 0.0"),
+    ],
+)
+def test_sizes_that_nothing_can_be_measured_at_are_refused(
+    tmp_path: Path, line: str, wrong: str
+) -> None:
+    text = FIXTURE.read_text()
+    assert text.count(line) == 1
+    path = tmp_path / "profiles.toml"
+    path.write_text(text.replace(line, wrong))
+    with pytest.raises(ConfigError, match=wrong.split()[0]):
+        load_profiles(path)
