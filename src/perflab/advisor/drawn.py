@@ -1,174 +1,182 @@
 """Values for statements that a server's statistics keep without: drawn from a copy's own rows.
 
-Only where the place of every ``$n`` says what its values are like: compared with a column by =,
-IN or = ANY, assigned to a column, or a LIMIT or OFFSET. How wide a range is, nothing says, and a
-range drawn by chance would be wider than any that is asked for: such statements stay as they are.
-Parameters of one table come from one row, so that they fit together. Values stay in the copy.
+Parameters of one table come from one row, so that they fit together and common values come as
+often as they are common. How wide a range is nothing says: it lets through a share of the rows
+that is drawn too, between a thousandth and a tenth. Values stay in the copy: no output has them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import msgspec
 import numpy as np
 import psycopg
-from pglast import ast
-from pglast.enums import A_Expr_Kind
-from pglast.parser import scan
 from psycopg import sql
 
-from perflab.advisor.catalog import Catalog, TableFacts
-from perflab.advisor.nodes import is_a, walk
+from perflab.advisor.catalog import Catalog
+from perflab.advisor.errors import said
+from perflab.advisor.normalised import filled
+from perflab.advisor.places import cast_of, places_of
+from perflab.advisor.solving import Place, Source
 from perflab.advisor.sql import parameters, parse_one
 from perflab.advisor.workload import Statement
 
-_EQUAL = frozenset({A_Expr_Kind.AEXPR_OP, A_Expr_Kind.AEXPR_IN, A_Expr_Kind.AEXPR_OP_ANY})
-_LIMIT, _OFFSET = "20", "0"
-_PLACES = 200
-"""So many places of a table are looked at for rows without NULL in the columns asked for."""
+NARROWEST, WIDEST = 0.001, 0.1
+"""Shares of a table's rows that a range lets through; all orders of magnitude are as likely."""
+_SAMPLE_ROWS = 10_000
+"""Rows of a table that values are drawn from."""
+_LIST = 3
+"""Members of an array that is compared with = ANY."""
+_NAMES = {"character": "bpchar", "bit": '"bit"'}
+"""Types that would be one character or bit wide where a value is cast to them."""
+
+_Bounds = Mapping[tuple[Source, str], str]
+_Rows = Sequence[Mapping[Source, str]]
+"""Literals by what they were drawn from; the first row and those of further list members."""
 
 
-class _Place(msgspec.Struct, frozen=True):
-    """Where a parameter stands."""
+class Drawer:
+    """Draws values from the database of one connection, which may make temporary tables there."""
 
-    table: str = ""
-    column: str = ""
-    literal: str = ""
-    """What stands there in every example; empty where a column gives the value."""
-    listed: bool = False
-    """Whether an array is asked for."""
+    def __init__(self, conn: psycopg.Connection, catalog: Catalog, seed: int) -> None:
+        self._conn, self._catalog = conn, catalog
+        self._seed = seed
+        self._rng = np.random.default_rng(seed)
+        self._samples: dict[str, str] = {}
 
+    def with_values(self, statement: Statement, examples: int) -> Statement:
+        """The statement with up to so many examples, or with the reason why it has none."""
+        count = parameters(statement.text)
+        if not count or statement.examples:
+            return statement
+        tree = parse_one(statement.text)
+        places = places_of(tree, self._catalog)
+        for number in range(1, count + 1):
+            if number not in places:
+                kind = cast_of(tree, number)
+                what = f"${number} ({kind})" if kind else f"${number}"
+                reason = f"{what} stands beside no column that values could be drawn from"
+                return msgspec.structs.replace(statement, valueless=reason)
+        reason = ""
+        try:
+            texts = [self._example(statement.text, places) for _ in range(examples)]
+        except psycopg.Error as error:
+            reason = f"values cannot be drawn: {said(error)}"
+        if reason or None in texts:
+            reason = reason or "the copied rows have no value for it but NULL"
+            return msgspec.structs.replace(statement, valueless=reason)
+        different = tuple(dict.fromkeys(text for text in texts if text is not None))
+        return msgspec.structs.replace(statement, examples=different)
 
-def with_values(
-    conn: psycopg.Connection,
-    statement: Statement,
-    catalog: Catalog,
-    rng: np.random.Generator,
-    examples: int,
-) -> Statement:
-    """The statement with examples, or as it is where they cannot be drawn.
+    def _example(self, text: str, places: Mapping[int, Place]) -> str | None:
+        relations: dict[int, dict[int, Place]] = {}
+        values = {n: place.stated for n, place in places.items()}
+        for number, place in places.items():
+            if place.source:
+                relations.setdefault(place.source.relation, {})[number] = place
+        for those in relations.values():
+            bounds = self._bounds(those)
+            rows = self._rows(those, bounds)
+            if rows is None:
+                return None
+            for number, place in those.items():
+                if place.source:
+                    values[number] = self._value(place, place.source, rows, bounds)
+        return filled(text, values)
 
-    ``conn`` leads to the copy and reads rows of it.
-    """
-    count = parameters(statement.text)
-    if not count or statement.examples:
-        return statement
-    places = _places(parse_one(statement.text), catalog)
-    if set(places) != set(range(1, count + 1)):
-        return statement
-    wanted: dict[str, list[str]] = {}
-    for place in places.values():
-        if place.column and place.column not in wanted.setdefault(place.table, []):
-            wanted[place.table].append(place.column)
-    rows = {t: _rows(conn, catalog.by_name[t], columns, rng) for t, columns in wanted.items()}
-    if not all(rows.values()):
-        return statement
-    texts = []
-    for _ in range(examples):
-        row = {table: found[int(rng.integers(len(found)))] for table, found in rows.items()}
-        values = {n: _literal(conn, place, row, catalog) for n, place in places.items()}
-        texts.append(_filled(statement.text, values))
-    return msgspec.structs.replace(statement, examples=tuple(dict.fromkeys(texts)))
+    def _bounds(self, places: Mapping[int, Place]) -> _Bounds:
+        """The ends of each range, in order."""
+        ranges: dict[Source, set[str]] = {}
+        for place in places.values():
+            if place.source and place.how in ("low", "high"):
+                ranges.setdefault(place.source, set()).add(place.how)
+        found: dict[tuple[Source, str], str] = {}
+        for source, ends in ranges.items():
+            share = float(np.exp(self._rng.uniform(np.log(NARROWEST), np.log(WIDEST))))
+            begin = float(self._rng.uniform(0, 1 - share))
+            if len(ends) == 1:
+                begin = 1 - share if "low" in ends else 0.0
+            low, high = self._quantiles(source, begin, begin + share)
+            found |= {(source, "low"): low, (source, "high"): high}
+        return found
 
+    def _quantiles(self, source: Source, low: float, high: float) -> tuple[str, str]:
+        ask = sql.SQL(
+            "SELECT v[1]::text, v[2]::text, pg_typeof(v[1])::text FROM (SELECT"
+            " percentile_disc({}::float8[]) WITHIN GROUP (ORDER BY {}) AS v FROM {}) q"
+        )
+        shares = sql.Literal([low, min(1.0, high)])
+        sample = self._sample(source.table)
+        row = self._conn.execute(ask.format(shares, sql.SQL(source.sql), sample)).fetchone()
+        if row is None or row[0] is None:
+            return "NULL", "NULL"
+        return self._literal(row[0], row[2]), self._literal(row[1], row[2])
 
-def _places(statement: Any, catalog: Catalog) -> dict[int, _Place]:
-    """By number, the parameters whose place says something of their values."""
-    tables = _tables(statement, catalog)
-    found: dict[int, _Place] = {}
-    for node in walk(statement):
-        if is_a(node, ast.A_Expr) and node.kind in _EQUAL and node.name[-1].sval == "=":
-            for side, other in ((node.lexpr, node.rexpr), (node.rexpr, node.lexpr)):
-                if place := _column(side, tables):
-                    listed = node.kind == A_Expr_Kind.AEXPR_OP_ANY
-                    others = other if is_a(other, tuple) else (other,)
-                    for one in filter(None, map(_number, others)):
-                        found[one] = msgspec.structs.replace(place, listed=listed)
-        elif is_a(node, ast.UpdateStmt):
-            for target in node.targetList:
-                table = tables.get(_alias(node.relation))
-                number = _number(target.val)
-                name = _spelt(target.name, table) if table else None
-                if table and number and name:
-                    found[number] = _Place(table.name, name)
-        elif is_a(node, ast.SelectStmt):
-            for bound, literal in ((node.limitCount, _LIMIT), (node.limitOffset, _OFFSET)):
-                if number := _number(bound):
-                    found[number] = _Place(literal=literal)
-    return found
-
-
-def _tables(statement: Any, catalog: Catalog) -> dict[str, TableFacts]:
-    """By alias, what the statement reads; names that mean two things are left out."""
-    found: dict[str, TableFacts | None] = {}
-    for node in walk(statement):
-        if is_a(node, ast.RangeVar):
-            table, alias = catalog.find(node.relname, node.schemaname or ""), _alias(node)
-            found[alias] = table if found.get(alias, table) is table else None
-    return {alias: table for alias, table in found.items() if table}
-
-
-def _alias(relation: Any) -> str:
-    return str(relation.alias.aliasname if relation.alias else relation.relname)
-
-
-def _column(node: Any, tables: Mapping[str, TableFacts]) -> _Place | None:
-    """The one table's column that a name means."""
-    if not is_a(node, ast.ColumnRef) or not all(is_a(f, ast.String) for f in node.fields):
+    def _rows(self, places: Mapping[int, Place], bounds: _Bounds) -> _Rows | None:
+        """Rows that the ranges let through, as literals; None where every row has a NULL."""
+        sources = list(dict.fromkeys(p.source for p in places.values() if p.source))
+        columns = [part for s in sources for part in (f"({s.sql})::text", f"pg_typeof({s.sql})")]
+        known = [f"({source.sql}) IS NOT NULL" for source in sources]
+        within = [
+            f"({source.sql}) {'>=' if end == 'low' else '<='} {literal}"
+            for (source, end), literal in bounds.items()
+        ]
+        wanted = max(_LIST if p.how == "list" else p.nth + 1 for p in places.values())
+        for conditions in (known + within, known):
+            found = self._conn.execute(
+                sql.SQL(
+                    "SELECT {} FROM {} WHERE {} ORDER BY hashtext(ctid::text || {}) LIMIT {}"
+                ).format(
+                    sql.SQL(", ").join(map(sql.SQL, columns)),
+                    self._sample(sources[0].table),
+                    sql.SQL(" AND ").join(map(sql.SQL, conditions)),
+                    sql.Literal(f"/{self._rng.integers(2**31)}"),
+                    sql.Literal(wanted),
+                )
+            ).fetchall()
+            if found:
+                return [
+                    {s: self._literal(r[2 * i], r[2 * i + 1]) for i, s in enumerate(sources)}
+                    for r in found
+                ]
         return None
-    *qualifiers, name = (field.sval for field in node.fields)
-    among = [tables.get(qualifiers[-1])] if qualifiers else list(tables.values())
-    found = {(t.name, spelt) for t in among if t and (spelt := _spelt(name, t))}
-    return _Place(*found.pop()) if len(found) == 1 else None
+
+    def _value(self, place: Place, source: Source, rows: _Rows, bounds: _Bounds) -> str:
+        """What is written in place of a parameter."""
+        if place.how == "list":
+            return f"ARRAY[{', '.join(row[source] for row in rows)}]"
+        value = bounds.get((source, place.how)) or rows[place.nth % len(rows)][source]
+        if place.how == "prefix":
+            value = _PREFIX.format(value)
+        elif place.solved == "{}":
+            return value
+        else:
+            value = place.solved.format(value)
+        ask = sql.SQL("SELECT v::text, pg_typeof(v)::text FROM (SELECT {} AS v) q")
+        row = self._conn.execute(ask.format(sql.SQL(value))).fetchone()
+        return self._literal(row[0], row[1]) if row else "NULL"
+
+    def _literal(self, text: str, kind: str) -> str:
+        return f"{sql.Literal(text).as_string(self._conn)}::{_NAMES.get(kind, kind)}"
+
+    def _sample(self, table: str) -> sql.SQL:
+        """Rows of a table, the same for the same seed."""
+        if table not in self._samples:
+            name = f"pg_temp.perflab_rows_{len(self._samples)}"
+            rows = self._catalog.by_name[table].rows
+            percent = min(100.0, 100 * _SAMPLE_ROWS / max(1.0, rows))
+            make = sql.SQL(
+                "CREATE TEMP TABLE {} AS SELECT * FROM {} TABLESAMPLE BERNOULLI ({})"
+                " REPEATABLE ({})"
+            )
+            of = (sql.SQL(name), sql.SQL(table), sql.Literal(percent), sql.Literal(self._seed))
+            self._conn.execute(make.format(*of))
+            self._samples[table] = name
+        return sql.SQL(self._samples[table])
 
 
-def _spelt(name: str, table: TableFacts) -> str | None:
-    """A column as the catalogue spells it."""
-    return next((one for one in (name, f'"{name}"') if one in table.by_column), None)
-
-
-def _number(node: Any) -> int | None:
-    """The number of a parameter, whatever it is cast to."""
-    while is_a(node, ast.TypeCast):
-        node = node.arg
-    return int(node.number) if is_a(node, ast.ParamRef) else None
-
-
-def _rows(
-    conn: psycopg.Connection, table: TableFacts, columns: Sequence[str], rng: np.random.Generator
-) -> list[dict[str, str]]:
-    """Some rows of a table as text."""
-    pages = rng.integers(max(1, table.pages), size=_PLACES)
-    each = max(1, round(table.rows / max(1, table.pages)))
-    places = [f"({page},{1 + rng.integers(each)})" for page in pages]
-    names = sql.SQL(", ").join(sql.SQL(f"{name}::text") for name in columns)
-    known = sql.SQL(" AND ").join(sql.SQL(f"{name} IS NOT NULL") for name in columns)
-    text = sql.SQL("SELECT {} FROM {} WHERE ctid = ANY(%s::tid[]) AND {}")
-    found = conn.execute(text.format(names, sql.SQL(table.name), known), [places]).fetchall()
-    return [dict(zip(columns, row, strict=True)) for row in found]
-
-
-def _literal(
-    conn: psycopg.Connection,
-    place: _Place,
-    row: Mapping[str, Mapping[str, str]],
-    catalog: Catalog,
-) -> str:
-    if place.literal:
-        return place.literal
-    kind = catalog.by_name[place.table].by_column[place.column].type
-    kind = "bpchar" if kind == "character" else kind  # which would be one character
-    value = f"{sql.Literal(row[place.table][place.column]).as_string(conn)}::{kind}"
-    return f"ARRAY[{value}]" if place.listed else value
-
-
-def _filled(text: str, values: Mapping[int, str]) -> str:
-    """A statement with its parameters replaced."""
-    data, parts, at = text.encode(), [], 0
-    for token in scan(text):
-        if token.name == "PARAM":
-            number = int(data[token.start + 1 : token.end + 1])
-            parts += [data[at : token.start].decode(), values[number]]
-            at = token.end + 1
-    return "".join((*parts, data[at:].decode()))
+_PREFIX = (
+    r"regexp_replace(left({0}::text, greatest(1, length({0}::text) * 2 / 3)),"
+    r" '([\\%_])', '\\\1', 'g') || '%'"
+)

@@ -65,14 +65,13 @@ def redacted(text: str) -> str:
         tokens = scan(text)
     except ParseError:
         return "(a statement that does not parse)"
-    data = text.encode()
     parts, at = [], 0
-    for token in tokens:
-        parts.append(data[at : token.start].decode())
+    for token in tokens:  # whose places are counted in characters
+        parts.append(text[at : token.start])
         if token.name in _VALUES:
             parts.append("?")
         elif token.name not in COMMENTS:
-            parts.append(data[token.start : token.end + 1].decode())
+            parts.append(text[token.start : token.end + 1])
         at = token.end + 1
     return " ".join("".join(parts).split())
 
@@ -80,7 +79,7 @@ def redacted(text: str) -> str:
 def parameters(text: str) -> int:
     """How many ``$n`` a statement takes: the highest n."""
     return max(
-        (int(text.encode()[t.start + 1 : t.end + 1]) for t in scan(text) if t.name == "PARAM"),
+        (int(text[t.start + 1 : t.end + 1]) for t in scan(text) if t.name == "PARAM"),
         default=0,
     )
 

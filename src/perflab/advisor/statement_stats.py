@@ -13,10 +13,13 @@ from psycopg.rows import dict_row
 from perflab.advisor.errors import AdvisorError, StatementError
 from perflab.advisor.explain import Estimate, estimate, fingerprint, looking
 from perflab.advisor.identity import statement_key
-from perflab.advisor.sql import parse_one, redacted
+from perflab.advisor.normalised import readable
+from perflab.advisor.sql import redacted
 
 _TOP_LEVEL = 140000
 """The first server version that tells statements of functions from those of clients."""
+OWN = "/* perflab */"
+"""In what the advisor asks of tables of a target: not to be taken for its workload later."""
 
 
 class Counters(msgspec.Struct, frozen=True):
@@ -54,7 +57,7 @@ class Seen(msgspec.Struct, frozen=True):
     key: str = ""
     """By which single calls of it are found, whoever saw them."""
     planned: str = ""
-    """What the planner takes: as the server keeps it, never to be shown."""
+    """What the planner takes: as the server keeps it and made readable, never to be shown."""
 
     def __repr__(self) -> str:
         return f"Seen({self.query_id}, {self.text!r}, {self.counters!r}, {self.plan!r})"
@@ -70,6 +73,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     """Milliseconds of what has no plan: utility statements and what this role may not see."""
     evictions: int
     """How often the server forgot statements for want of room (pg_stat_statements.max)."""
+    entries: int = 0
+    """All that the server counts of this database: what is not in ``statements`` as well."""
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -98,14 +103,14 @@ def take_snapshot(conn: psycopg.Connection, *, plans: int = 20, timeout_s: float
         statements, others_ms = {}, 0.0
         for query_id, text, counters in entries:
             try:
-                parse_one(text)
+                planned = readable(text)
             except StatementError:
                 others_ms += counters.total_ms
             else:
                 # comments may hold anything; literals are $n already, but for GROUP BY 1 and its
                 # like, and for texts that the server had to forget in between
                 statements[query_id] = Seen(
-                    query_id, redacted(text), counters, key=statement_key(text), planned=text
+                    query_id, redacted(text), counters, key=statement_key(text), planned=planned
                 )
         costly = sorted(statements.values(), key=lambda seen: -seen.counters.total_ms)[:plans]
         for seen in costly:
@@ -116,6 +121,7 @@ def take_snapshot(conn: psycopg.Connection, *, plans: int = 20, timeout_s: float
         statements=statements,
         others_ms=others_ms,
         evictions=evictions,
+        entries=len(entries),
     )
 
 

@@ -66,7 +66,7 @@ def trial(conninfo: str, statements: Sequence[Statement]) -> dict[str, str]:
     failed = {}
     for statement in statements:
         if any(parameters(text) for text in statement.planned):
-            failed[statement.name] = "it has no values ($n)"
+            failed[statement.name] = statement.valueless or "it has no values ($n)"
             continue
         for text in statement.planned:
             if reason := _fails(conninfo, text):

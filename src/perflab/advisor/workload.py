@@ -39,6 +39,8 @@ class Statement(msgspec.Struct, frozen=True):
     calls: float = 1.0
     examples: tuple[str, ...] = ()
     """The same with values, to be planned; empty where ``text`` is to be planned as it is."""
+    valueless: str = ""
+    """Why values could not be had for ``$n``."""
 
     @property
     def planned(self) -> tuple[str, ...]:
@@ -124,20 +126,19 @@ def check_functions(statement: Any) -> None:
 
 def _pieces(text: str) -> list[tuple[int, str]]:
     """The line on which each statement begins, comments before it included, and its text."""
-    data = text.encode()
     try:
         tokens = scan(text)
     except ParseError as error:  # a string or comment that never ends
-        return [(data.count(b"\n", 0, int(error.args[1])) + 1, text)]
+        return [(text.count("\n", 0, int(error.args[1])) + 1, text)]
     pieces, at, says_something = [], 0, False
-    for name, start in (*((token.name, token.start) for token in tokens), (_END, len(data))):
+    for name, start in (*((token.name, token.start) for token in tokens), (_END, len(text))):
         if name not in (_END, *COMMENTS):
             says_something = True
         elif name == _END:
-            piece = data[at:start]
+            piece = text[at:start]
             if says_something:
                 begin = at + len(piece) - len(piece.lstrip())
-                pieces.append((data.count(b"\n", 0, begin) + 1, piece.decode().strip()))
+                pieces.append((text.count("\n", 0, begin) + 1, piece.strip()))
             at, says_something = start + 1, False
     return pieces
 

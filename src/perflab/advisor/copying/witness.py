@@ -15,6 +15,7 @@ from psycopg import sql
 from psycopg.rows import tuple_row
 
 from perflab.advisor.copying.sampling import Part, rows_from
+from perflab.advisor.statement_stats import OWN
 
 _ASSIGNED = 130000
 """The first server version with ``pg_current_xact_id_if_assigned``."""
@@ -104,7 +105,9 @@ _WRITTEN = """
     SELECT format('%%I.%%I', schemaname, relname), n_tup_ins, n_tup_upd, n_tup_del
     FROM pg_stat_all_tables WHERE relid::int8 = ANY(%s) ORDER BY 1
 """
-_ROWS = sql.SQL("SELECT count(*), coalesce(sum(hashtextextended(r::text, 0)::numeric), 0)::text {}")
+_ROWS = sql.SQL(
+    f"SELECT {OWN} count(*), coalesce(sum(hashtextextended(r::text, 0)::numeric), 0)::text {{}}"
+)
 _DEFINITIONS = tuple(
     sql.SQL(text).format(own=sql.SQL("n.nspname !~ '^(pg_|information_schema$)'"))
     for text in (

@@ -7,24 +7,23 @@ statements of the workload run on the copy alone, which is gone when the lab's s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
 
 import msgspec
-import numpy as np
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from perflab.advisor.advice import statements_of
 from perflab.advisor.catalog import Catalog, read_catalog
 from perflab.advisor.copying.sampling import Part, plan_parts
 from perflab.advisor.copying.shape import Shape, read_shape, with_parents
 from perflab.advisor.copying.transfer import Extent, fill
 from perflab.advisor.copying.witness import Verdict, Witness, compared, observe
-from perflab.advisor.drawn import with_values
+from perflab.advisor.drawn import Drawer
 from perflab.advisor.errors import AdvisorError, StatementError, said
 from perflab.advisor.existing import Idle, idle_indexes
 from perflab.advisor.guest import guest_on
+from perflab.advisor.own_workload import own_workload
 from perflab.advisor.returns import Return, judged, measure_returns
 from perflab.advisor.selection import Limits
 from perflab.advisor.settings import with_settings
@@ -65,6 +64,8 @@ class Copied:
     measured: Measured
     drawn: tuple[str, ...]
     """Statements without values of their own, measured with values of rows that were copied."""
+    passed_over: int
+    """Entries of the target's statistics that are no statement an index could help."""
     returns: tuple[Return, ...]
     """Of the indexes that are there, one by one."""
     idle: tuple[Idle, ...]
@@ -95,39 +96,41 @@ def advise_on_copy(
     Raises AdvisorError where the target cannot be reached, does not keep the connection read-only,
     or where the role may not read a table or reading takes too long.
     """
-    with _watched(url, copying) as target:
-        catalog = read_catalog(target)
-        asked = _own(target, catalog) if statements is None else statements
-        shape = _needed(target, asked, catalog)
+    with ExitStack() as stack:
+        with _watched(url, copying) as target:
+            version = target.info.parameter_status("server_version") or "?"
+            catalog = read_catalog(target)
+            asked, passed_over = statements, 0
+            if asked is None:
+                own = own_workload(take_snapshot(target, plans=0), catalog)
+                asked, passed_over = own.statements, own.passed_over
+            shape = _needed(target, asked, catalog)
+            parts = plan_parts(shape.tables, copying.size_bytes)
+            server = stack.enter_context(open_server())
+            databases = stack.enter_context(closing(Databases(server)))
+            extent, witness = _copy(target, databases, shape, parts, copying, seed, step)
+        # nothing is open on the target while the copy is measured
         tables = {table.name for table in shape.tables}
         idle = idle_indexes(Catalog(tuple(t for t in catalog.tables if t.qualified in tables)))
-        parts = plan_parts(shape.tables, copying.size_bytes)
-        with open_server() as server:
-            databases = Databases(server)
-            try:
-                extent, witness = _copy(target, databases, shape, parts, copying, seed, step)
-                version = target.info.parameter_status("server_version") or "?"
-                target.close()  # nothing is open on the target while the copy is measured
-                copies = _with_path(databases, shape, _BEFORE, _ADVISED)
-                asked, drawn = _drawn(copies[0], asked, sizes, seed)
-                measured = _measure(copies, asked, sizes, seed, limits, step)
-                returns = _returns(databases, shape, measured, idle, sizes, seed, step)
-                upkeep = _look_after(databases, measured, sizes, seed, step)
-            finally:
-                databases.close()
-            verdict, unseen = _after(url, copying, parts, witness, seed)
-            return Copied(
-                measured=measured,
-                drawn=drawn,
-                returns=returns,
-                idle=idle,
-                upkeep=upkeep,
-                extent=extent,
-                verdict=verdict,
-                unseen=unseen,
-                target_version=version.partition(" ")[0],
-                copy_version=server.version,
-            )
+        copies = _with_path(databases, shape, _BEFORE, _ADVISED)
+        asked, drawn = _drawn(copies[0], asked, sizes, seed)
+        measured = _measure(copies, asked, sizes, seed, limits, step)
+        returns = _returns(databases, shape, measured, idle, sizes, seed, step)
+        upkeep = _look_after(databases, measured, sizes, seed, step)
+    verdict, unseen = _after(url, copying, parts, witness, seed)
+    return Copied(
+        measured=measured,
+        drawn=drawn,
+        passed_over=passed_over,
+        returns=returns,
+        idle=idle,
+        upkeep=upkeep,
+        extent=extent,
+        verdict=verdict,
+        unseen=unseen,
+        target_version=version.partition(" ")[0],
+        copy_version=server.version,
+    )
 
 
 @contextmanager
@@ -151,12 +154,6 @@ def _watched(url: str, copying: CopyLimits) -> Iterator[psycopg.Connection]:
         reason = f"the server gave up ({said(error)})"
     if reason:
         raise AdvisorError(f"{VARIABLE}: {reason}")
-
-
-def _own(target: psycopg.Connection, catalog: Catalog) -> tuple[Statement, ...]:
-    """What the target's own statistics have seen of its tables."""
-    seen = statements_of(take_snapshot(target, plans=0))
-    return tuple(statement for statement in seen if _named([statement], catalog))
 
 
 def _needed(target: psycopg.Connection, statements: Sequence[Statement], catalog: Catalog) -> Shape:
@@ -214,10 +211,9 @@ def _drawn(
     copy: str, statements: Sequence[Statement], sizes: AdvisorSizes, seed: int
 ) -> tuple[tuple[Statement, ...], tuple[str, ...]]:
     """The statements with values where rows of the copy have some, and the names of those."""
-    rng = np.random.default_rng(seed)
     with psycopg.connect(copy, autocommit=True) as conn:
-        catalog = read_catalog(conn)
-        found = tuple(with_values(conn, s, catalog, rng, sizes.examples) for s in statements)
+        drawer = Drawer(conn, read_catalog(conn), seed)
+        found = tuple(drawer.with_values(s, sizes.examples) for s in statements)
     names = (
         now.name for was, now in zip(statements, found, strict=True) if now.examples != was.examples
     )
