@@ -20,6 +20,7 @@ from perflab.advisor.settings import with_settings
 
 _RIGHTS = sql.SQL("SELECT, INSERT, UPDATE, DELETE")
 _TEMP_FILES = "1GB"
+_SCHEMAS = "SELECT nspname FROM pg_namespace WHERE nspname !~ '^(pg_|information_schema$)'"
 
 
 @contextmanager
@@ -89,8 +90,10 @@ def _check_door(conninfo: str) -> None:
 def _grant(conninfo: str, role: str, schemas: Sequence[str]) -> None:
     to = sql.Identifier(role)
     with psycopg.connect(conninfo, autocommit=True) as conn:
+        for (name,) in conn.execute(_SCHEMAS).fetchall():  # types and operators are there as well
+            usage = sql.SQL("GRANT USAGE ON SCHEMA {} TO {}")
+            conn.execute(usage.format(sql.Identifier(name), to))
         for schema in map(sql.Identifier, schemas):
-            conn.execute(sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(schema, to))
             for kind, rights in (("TABLES", _RIGHTS), ("SEQUENCES", sql.SQL("USAGE, SELECT"))):
                 conn.execute(
                     sql.SQL("GRANT {} ON ALL {} IN SCHEMA {} TO {}").format(

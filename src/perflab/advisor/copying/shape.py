@@ -68,7 +68,8 @@ class Shape(msgspec.Struct, frozen=True):
 
     tables: tuple[Table, ...]
     enums: dict[str, tuple[str, ...]]
-    extensions: tuple[str, ...]
+    extensions: dict[str, str]
+    """With the schema that each is in, quoted."""
     path: tuple[str, ...]
     """Schemas that are searched, quoted."""
 
@@ -88,7 +89,7 @@ def read_shape(conn: psycopg.Connection) -> Shape:
         keys = _by_table(cursor.execute(_KEYS).fetchall(), Key)
         indexes = cursor.execute(_INDEXES).fetchall()
         enums = cursor.execute(_ENUMS).fetchall()
-        extensions = cursor.execute("SELECT extname FROM pg_extension ORDER BY 1").fetchall()
+        extensions = cursor.execute(_EXTENSIONS).fetchall()
     return Shape(
         tables=tuple(
             Table(
@@ -100,7 +101,7 @@ def read_shape(conn: psycopg.Connection) -> Shape:
             for row in tables
         ),
         enums={row["name"]: tuple(row["labels"]) for row in enums},
-        extensions=tuple(row["extname"] for row in extensions),
+        extensions={row["name"]: row["schema"] for row in extensions},
         path=schemas,
     )
 
@@ -129,12 +130,12 @@ def _reads(by_name: dict[str, Table], name: str) -> bool:
 
 def make_tables(conn: psycopg.Connection, shape: Shape) -> dict[str, str]:
     """Make types and empty tables; by table, the reasons of those that cannot be made here."""
-    for extension in shape.extensions:
-        _try(conn, _TRUSTED.format(sql.Literal(extension), sql.Literal(extension)))
-    schemas = {schema for schema in shape.path if schema != "public"}
+    schemas = {*shape.path, *shape.extensions.values()}
     schemas |= {_schema(table.name) for table in shape.tables} | {_schema(e) for e in shape.enums}
-    for schema in sorted(schemas):
+    for schema in sorted(schemas - {"public", "pg_catalog"}):
         conn.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}".encode())
+    for extension, schema in shape.extensions.items():
+        _try(conn, _TRUSTED.format(name=sql.Literal(extension), schema=sql.Literal(schema)))
     for name, labels in shape.enums.items():
         texts = sql.SQL(", ").join(map(sql.Literal, labels))
         _try(conn, sql.SQL("CREATE TYPE {} AS ENUM ({})").format(sql.SQL(name), texts))
@@ -239,9 +240,9 @@ def _by_table(rows: Sequence[dict[str, Any]], kind: type[Any]) -> dict[int, tupl
 
 
 _TRUSTED = sql.SQL(
-    "DO $$ BEGIN IF EXISTS (SELECT FROM pg_available_extension_versions WHERE name = {}"
-    " AND trusted) THEN EXECUTE format('CREATE EXTENSION IF NOT EXISTS %I CASCADE', {});"
-    " END IF; END $$"
+    "DO $$ BEGIN IF EXISTS (SELECT FROM pg_available_extension_versions WHERE name = {name}"
+    " AND trusted) THEN EXECUTE format('CREATE EXTENSION IF NOT EXISTS %I SCHEMA %s CASCADE',"
+    " {name}, {schema}); END IF; END $$"
 )
 """Those alone that cannot be used to leave the database: no dblink, no file access."""
 
@@ -265,7 +266,8 @@ _COLUMNS = sql.SQL("""
            CASE t.typtype WHEN 'd' THEN format_type(t.typbasetype, t.typtypmod)
                 ELSE format_type(a.atttypid, a.atttypmod) END AS type,
            a.attnotnull AND a.attgenerated = '' AS not_null,
-           a.attidentity <> '' OR coalesce(x.text, '') LIKE 'nextval(%' AS counted,
+           a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype)
+             AND (a.attidentity <> '' OR coalesce(x.text, '') LIKE 'nextval(%') AS counted,
            CASE WHEN a.attgenerated = '' AND x.text NOT LIKE 'nextval(%' THEN x.text
                 ELSE '' END AS default
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -311,6 +313,11 @@ _INDEXES = sql.SQL("""
                       AND x.contype IN ('p', 'u', 'x'))
     ORDER BY c.oid, i.indexrelid
 """).format(_OWN=_OWN)
+
+_EXTENSIONS = sql.SQL("""
+    SELECT e.extname::text AS name, quote_ident(n.nspname) AS schema
+    FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace ORDER BY e.oid
+""")
 
 _ENUMS = sql.SQL("""
     SELECT format('%I.%I', n.nspname, t.typname) AS name,
