@@ -3,50 +3,36 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-from functools import lru_cache
 from typing import Final
 
 import msgspec
 
 from perflab.api.responses.codings import Coding
-from perflab.api.responses.dates import parse_date
 from perflab.api.responses.errors import ResponseError
 from perflab.api.responses.remembered import Key, Made, Pairs, Remembered, RememberedStats
 from perflab.api.responses.representation import (
-    ASKED,
-    DIGESTS,
     Asked,
     Fields,
     Representation,
-    directives,
     is_compressible,
     joined,
-    read_request,
     with_accept_encoding,
 )
 from perflab.api.responses.responder import Responder, ResponderStats
 from perflab.api.responses.tags_passed import RawFields, for_application, for_client
 from perflab.api.responses.validators import UNCONDITIONAL, read_tag
+from perflab.api.responses.wire import (
+    asked_by,
+    decoded,
+    encoded,
+    is_candidate,
+    pairs,
+    representation,
+)
 from perflab.asgi import App, Message, Receive, Scope, Send
 
-_ITS_OWN: Final = frozenset(
-    name.encode()
-    for name in (
-        "set-cookie", "content-encoding", "content-range", "transfer-encoding", "trailer", *DIGESTS
-    )
-)  # fmt: skip
-"""A response with one of these is none of the middleware's business."""
-_MATTERS: Final = frozenset(name.encode() for name in ASKED)
-_TOLD: Final = frozenset({"content-type", "cache-control", "etag", "last-modified",
-                          "content-length"})  # fmt: skip
-"""The component writes these itself."""
-_SHORT: Final = 200
-"""A longer field of a request is read anew: it is none that is sent again and again."""
 _WITHOUT_CONTENT: Final = frozenset({204, 205, 206})
 _READS: Final = ("GET", "HEAD")
-_KNOWN: Final = 8192
-"""Fields of applications and of requests that were looked at: most come again and again."""
 
 
 class MiddlewareStats(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,7 +112,7 @@ class _Answer:
     ) -> None:
         self.left_alone = False
         self._method: str = scope["method"]
-        self._asked = _read(tuple([field for field in scope["headers"] if field[0] in _MATTERS]))
+        self._asked = asked_by(scope["headers"])
         self._send = send
         self._responder = responder
         self._remembered = remembered
@@ -150,10 +136,10 @@ class _Answer:
                 await self._send({**message, "headers": self._for_304(message)})
             else:
                 self._held = message
-                self._held_fields = _pairs(message)
+                self._held_fields = pairs(message)
                 if (
                     message["status"] in _WITHOUT_CONTENT
-                    or not _is_candidate(self._held_fields)
+                    or not is_candidate(self._held_fields)
                     or message.get("trailers", False)
                 ):
                     await self.release()
@@ -183,7 +169,7 @@ class _Answer:
             await self._say(start, body, self._judged(made) or await self._other(made, start, body))
 
     async def _respond(self, start: Message, body: bytes, key: Key) -> None:
-        fields = _decoded(self._held_fields)
+        fields = decoded(self._held_fields)
         length = joined(fields, "content-length")
         if self._method == "HEAD" and not body and length != "0":
             await self._headers_only(start, fields, length)
@@ -191,7 +177,7 @@ class _Answer:
         try:
             if length is not None and length != str(len(body)):
                 raise ResponseError(f"content-length={length} for a body of {len(body)} bytes")
-            given = _representation(start["status"], fields, body)
+            given = representation(start["status"], fields, body)
         except ResponseError:
             await self.release()
             await self._send({"type": "http.response.body", "body": body})
@@ -216,7 +202,7 @@ class _Answer:
 
     async def _other(self, made: Made, start: Message, body: bytes) -> Made:
         """A 304, kept beside what it stands for, or a 412."""
-        given = _representation(start["status"], _decoded(self._held_fields), body)
+        given = representation(start["status"], decoded(self._held_fields), body)
         other = await self._made(self._asked, given)
         if other.status == 304:
             made.unchanged = other
@@ -227,7 +213,7 @@ class _Answer:
         tag = response.field("etag")
         return Made(
             response.status,
-            [_encoded(name, value) for name, value in response.fields],
+            [encoded(name, value) for name, value in response.fields],
             response.body,
             response.coded,
             None if tag is None else read_tag(tag),
@@ -261,7 +247,7 @@ class _Answer:
                 sent.append(("etag", str(tag)))
         sent = [one for one in sent if one[0].lower() != "vary"]
         sent.append(("vary", with_accept_encoding(joined(fields, "vary"))))
-        headers = [_encoded(name, value) for name, value in sent]
+        headers = [encoded(name, value) for name, value in sent]
         await self._send({**start, "status": status, "headers": headers})
         await self._send({"type": "http.response.body", "body": b""})
 
@@ -276,7 +262,7 @@ class _Answer:
         return scope if passed is None else {**scope, "headers": passed}
 
     def _for_304(self, message: Message) -> RawFields:
-        fields = _decoded(_pairs(message))
+        fields = decoded(pairs(message))
         own = joined(fields, "etag")
         kept = [one for one in fields if one[0].lower() != "vary"]
         coding = self._coding()
@@ -289,68 +275,4 @@ class _Answer:
                 kept = [one for one in kept if one[0].lower() != "etag"]
                 kept.append(("etag", str(tag)))
         kept.append(("vary", with_accept_encoding(joined(fields, "vary"))))
-        return [_encoded(name, value) for name, value in kept]
-
-
-@lru_cache(_KNOWN)
-def _is_candidate(fields: Pairs) -> bool:
-    """Whether a response with these fields may be the component's, as far as they tell."""
-    types = 0
-    for name, value in fields:
-        lower = name.lower()
-        if lower == b"content-type":
-            types += 1
-            if value.lower().startswith(b"text/event-stream"):
-                return False
-        elif lower in _ITS_OWN or (
-            lower == b"cache-control"
-            and b"no-transform" in value.lower()
-            and "no-transform" in directives(value.decode("latin-1"))
-        ):
-            return False
-    return types == 1
-
-
-def _representation(status: int, fields: Fields, body: bytes) -> Representation:
-    """The application's response; a ResponseError where it is malformed."""
-    modified = joined(fields, "last-modified")
-    at = None if modified is None else parse_date(modified, time.time())
-    if modified is not None and at is None:
-        raise ResponseError(f"Last-Modified {modified!r} is no date")
-    return Representation(
-        body=body,
-        media_type=joined(fields, "content-type") or "",
-        status=status,
-        last_modified=at,
-        cache_control=joined(fields, "cache-control"),
-        etag=joined(fields, "etag"),
-        fields=tuple(one for one in fields if one[0].lower() not in _TOLD),
-    )
-
-
-def _read(fields: Pairs) -> Asked:
-    for _, value in fields:
-        if len(value) > _SHORT:
-            return _parsed(fields)
-    return _known(fields)
-
-
-def _parsed(fields: Pairs) -> Asked:
-    return read_request((name.decode("latin-1"), value.decode("latin-1")) for name, value in fields)
-
-
-_known = lru_cache(_KNOWN)(_parsed)
-
-
-def _decoded(fields: Iterable[tuple[bytes, bytes]]) -> Fields:
-    return tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in fields)
-
-
-def _pairs(message: Message) -> Pairs:
-    return tuple([(bytes(name), bytes(value)) for name, value in message.get("headers", ())])
-
-
-@lru_cache(1024)
-def _encoded(name: str, value: str) -> tuple[bytes, bytes]:
-    """Most fields come again and again; in the memory of responses they are there once."""
-    return name.lower().encode("latin-1"), value.encode("latin-1")
+        return [encoded(name, value) for name, value in kept]
