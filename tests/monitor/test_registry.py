@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from perflab.monitor import (
@@ -142,6 +142,7 @@ def test_a_failing_part_is_counted_and_breaks_nothing(
 
 
 @given(st.text(), st.text())
+@example("?", "")
 def test_whatever_a_label_says_the_scrape_can_be_read(key: str, value: str) -> None:
     source = Source(Hub(by_code={key: 1, "\ud800": 2}, lanes=(Lane(value, 1),)))
     registry = MetricsRegistry("lab", process=False)

@@ -295,7 +295,7 @@ def _keyed(part: Extract, label: str) -> Extract:
 
 def label_value(value: object) -> str:
     """As text that UTF-8 can carry."""
-    return str(value).encode("utf-8", "replace").decode("utf-8")
+    return str(value).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _level(value: Any, name: str) -> float:
