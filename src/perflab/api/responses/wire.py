@@ -93,12 +93,14 @@ _known = lru_cache(_KNOWN)(_parsed)
 
 def decoded(fields: Iterable[tuple[bytes, bytes]]) -> Fields:
     """As text."""
-    return tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in fields)
+    return tuple(
+        (bytes(name).decode("latin-1"), bytes(value).decode("latin-1")) for name, value in fields
+    )
 
 
 def pairs(message: Message) -> Pairs:
     """The fields of an application's answer, whatever it holds them in."""
-    return tuple([(bytes(name), bytes(value)) for name, value in message.get("headers", ())])
+    return tuple(map(tuple, message.get("headers", ())))
 
 
 @lru_cache(1024)
