@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import simpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +25,7 @@ from perflab.capacity.queues import (
     single_server,
 )
 from perflab.capacity.queues.people import arrival_rps, users_of
+from perflab.capacity.queues.station import Serving
 from perflab.measure.statistics import Estimate, Interval
 
 SEEDS = range(12)
@@ -191,6 +193,30 @@ def test_poisson_arrivals_on_a_schedule_wait_as_the_formula_says() -> None:
     assert simulate_due(ONE, due_s, seed=5).mean() == pytest.approx(known, rel=0.05)
 
 
+def test_favoured_requests_get_shares_by_their_weights() -> None:
+    """Work of 4 and 1 in units of the mean, weights 1/4 and 1: they share 4 to 1.
+
+    At 100 units/s the short one has 80 and needs 1/80 s; the long one has done 0.25 by then, and
+    has the server for itself for the other 3.75.
+    """
+    work = np.array([1.0, 1.0, 4.0, 4.0])
+    station = Station((100.0,), work=work / work.mean(), slots=EVERYBODY, favour=1.0)
+    env = simpy.Environment()
+    serving = Serving(env, station)
+    long, short = serving.ask(4.0), serving.ask(1.0)
+    env.run(until=short)
+    assert env.now == pytest.approx(1 / 80)
+    env.run(until=long)
+    assert env.now == pytest.approx(1 / 80 + 3.75 / 100)
+
+
+def test_in_a_line_nobody_is_favoured() -> None:
+    work = np.array([0.5, 2.0])
+    due_s = np.linspace(0.0, 3.0, 200)
+    plain = simulate_due(Station((100.0,), work=work), due_s)
+    assert simulate_due(Station((100.0,), work=work, favour=0.5), due_s) == pytest.approx(plain)
+
+
 def test_littles_law_holds_in_every_run() -> None:
     run = simulate_closed(SHARED, 40, 0.5, seconds=200, warm_s=5, seed=3)
     throughput, response = run.throughput_rps, run.mean_response_s
@@ -263,6 +289,7 @@ def test_the_plans_scenarios_have_the_cycles_that_follow_from_their_figures() ->
         (lambda: simulate_open(ONE, 0, seconds=1), "rate_rps=0"),
         (lambda: simulate_open(ONE, 1, seconds=0), "seconds=0"),
         (lambda: simulate_due(ONE, np.array([0.2, 0.1])), "due_s: "),
+        (lambda: Station((1.0,), favour=-0.1), "favour=-0.1"),
         (lambda: simulate_due(ONE, np.array([-1.0])), "due_s: "),
         (lambda: simulate_closed(ONE, 1, 1.0, seconds=1, warm_s=-1), "warm_s=-1"),
         (lambda: simulate_closed(ONE, 0, 1.0, seconds=1), "users=0"),

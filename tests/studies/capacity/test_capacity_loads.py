@@ -269,16 +269,17 @@ def test_the_table_says_what_was_kept() -> None:
 # --- the model ---
 
 
-@pytest.mark.parametrize("slots", [1, EVERYBODY])
+@pytest.mark.parametrize(("slots", "favour"), [(1, 0.0), (EVERYBODY, 0.0), (EVERYBODY, 0.3)])
 def test_a_known_station_is_recognised_and_loads_it_was_not_made_from_are_predicted(
-    slots: int,
+    slots: int, favour: float
 ) -> None:
     """Three kinds of work; twice the peak's users and 80 % of the peak are not in the ladder."""
     work = np.array([0.5, 1.0, 4.0])
-    station = Station(RATES, work, slots)
+    station = Station(RATES, work, slots, favour)
     model = calibrate(ladder_of(station), 30.0, 3)
     assert not isinstance(model, NotFitted)
     assert model.station.slots == slots
+    assert model.station.favour == pytest.approx(favour, abs=0.1)
     for run, truth in (
         (model.closed(24, 0.0), replace(model, station=station, seed=4).closed(24, 0.0)),
         (model.open(400.0), replace(model, station=station, seed=4).open(400.0)),

@@ -12,7 +12,7 @@ import numpy as np
 import simpy
 from numpy.typing import NDArray
 
-from perflab.capacity.arguments import positive, whole
+from perflab.capacity.arguments import not_negative, positive, whole
 from perflab.capacity.errors import CapacityError
 
 Floats = NDArray[np.float64]
@@ -38,7 +38,12 @@ class Station:
     """Measured service times in any unit, shape ``(n,)``: only how they spread counts, requests
     draw from them. None for exponential work."""
     slots: int = 1
-    """How many are served at once, at equal shares of the rate; the others wait in line."""
+    """How many are served at once, sharing the rate; the others wait in line."""
+    favour: float = 0.0
+    """How much those with little work are favoured among those served: a request of work w has the
+    weight w^−favour. 0 for equal shares (discriminatory processor sharing: G. Fayolle, I. Mitrani
+    and R. Iasnogorodski, Sharing a Processor Among Many Job Classes, Journal of the ACM 27(3),
+    1980). Requests that take several turns of a server wait for the others at each of them."""
 
     def __post_init__(self) -> None:
         if not self.rates_rps:
@@ -46,6 +51,7 @@ class Station:
         for rate in self.rates_rps:
             positive("rates_rps", rate)
         whole("slots", self.slots)
+        not_negative("favour", self.favour)
         work = self.work
         if work is not None and not (
             work.ndim == 1 and work.size and np.isfinite(work).all() and work.min() > 0
@@ -66,18 +72,20 @@ class Station:
 class Serving:
     """A station at work in a simulation.
 
-    What each request in a slot gets done goes by one clock, which runs at rate/slots taken: a
-    request leaves when it has come as far as its work. So an event costs a heap's logarithm,
-    however many are present.
+    What each request in a slot gets done, for each unit of its weight, goes by one clock, which
+    runs at rate/sum of weights: a request leaves when it has come as far as its work. So an event
+    costs a heap's logarithm, however many are present.
     """
 
     def __init__(self, env: simpy.Environment, station: Station) -> None:
         self._env = env
         self._station = station
         self._done = 0.0
-        """Work that a request would have got done that was in a slot from the beginning."""
+        """Work that a request of weight 1 would have got done in a slot from the beginning."""
         self._seen_s = 0.0
-        self._served: list[tuple[float, int, Done]] = []
+        self._served: list[tuple[float, int, float, Done]] = []
+        """When each leaves by that clock, its number, its weight, its end."""
+        self._weights = 0.0
         self._waiting: deque[tuple[float, Done]] = deque()
         self._numbers = itertools.count()
         self._next: simpy.Event | None = None
@@ -98,16 +106,24 @@ class Serving:
         self._seen_s = now
 
     def _speed(self) -> float:
-        taken = len(self._served)
-        return self._station.rate(taken + len(self._waiting)) / taken
+        present = len(self._served) + len(self._waiting)
+        return self._station.rate(present) / self._weights
+
+    def _weight(self, work: float) -> float:
+        favour = self._station.favour
+        return work**-favour if favour else 1.0
 
     def _go_on(self) -> None:
         """Fill the slots, and look again when the first of the served is due to leave."""
         while self._waiting and len(self._served) < self._station.slots:
             work, done = self._waiting.popleft()
-            heapq.heappush(self._served, (self._done + work, next(self._numbers), done))
+            weight = self._weight(work)
+            self._weights += weight
+            ahead = self._done + work / weight
+            heapq.heappush(self._served, (ahead, next(self._numbers), weight, done))
         if not self._served:
             self._next = None
+            self._weights = 0.0  # and not what rounding left of it
             return
         ahead_s = max(0.0, self._served[0][0] - self._done) / self._speed()
         self._next = self._env.timeout(ahead_s)
@@ -117,7 +133,8 @@ class Serving:
         if event is not self._next:  # somebody came or went meanwhile
             return
         self._catch_up()
-        due, _, done = heapq.heappop(self._served)
+        due, _, weight, done = heapq.heappop(self._served)
         self._done = due  # and not what rounding made of it
+        self._weights -= weight
         done.succeed()
         self._go_on()

@@ -126,6 +126,8 @@ def held_back_table(found: tuple[Predicted, ...], model: Model | NotFitted) -> T
         return NotRun("held-back loads", model.reason)
     slots = model.station.slots
     served = "all at once" if slots == EVERYBODY else f"{slots} at once"
+    if model.station.favour:
+        served += f", the cheap ones favoured (by {model.station.favour:g})"
     return build(
         held_back_frame(found),
         [
