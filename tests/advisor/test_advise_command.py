@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from perflab.cli import app
 from perflab.errors import PerflabError
 
-from .test_workload import HOSTILE
+from .test_workload import CONTAINED
 
 PROFILES = Path(__file__).parents[1] / "fixtures" / "profiles.toml"
 
@@ -32,7 +32,7 @@ def test_a_file_is_advised_on_and_the_advice_measured(profiles: None, tmp_path: 
         "-- calls: 90\n-- name: open_ones\n"
         "SELECT id, title FROM tasks WHERE project_id = 4711 AND status = 'todo';\n"
         "DROP TABLE tasks;\n-- name: later\nSELECT * FROM notes WHERE user_id = $1;\n"
-        + "".join(f"{text};\n" for text in HOSTILE if "never ends" not in text)
+        + "".join(f"{text};\n" for text in CONTAINED)
     )
 
     said = CliRunner().invoke(
@@ -44,7 +44,7 @@ def test_a_file_is_advised_on_and_the_advice_measured(profiles: None, tmp_path: 
     assert said.exit_code == 0, said.output
     assert "left out: line 4: the statement is no SELECT" in said.output
     refused = re.findall("^left out: line .*", said.output, re.M)
-    assert len(refused) == 1 + len([text for text in HOSTILE if "never ends" not in text]) > 50
+    assert len(refused) == 1 + len(CONTAINED) > 50
     assert "not measured: later: it has no values ($n)" in said.output
     assert "measured on a copy" in said.output
     assert re.search(r"open_ones *│ *[\d.]+ *│ *[\d.]+ *│ *[\d.]+ \[", said.output)
