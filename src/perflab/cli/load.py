@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -44,6 +45,12 @@ def load(
         int | None,
         typer.Option(min=1, max=65_535, help="Serve /metrics of the load on 127.0.0.1 meanwhile."),
     ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=1_000, help="Generators that make it together.")
+    ] = None,
+    scheduler: Annotated[
+        str, typer.Option(help="A Dask cluster of yours to place them on: tcp://host:8786.")
+    ] = "",
 ) -> None:
     """Put a load on an HTTP server: exit 0 if all thresholds hold, 1 if not, 2 for a mistake."""
     # imported here: `perflab --help` should not wait for numpy and the engine
@@ -60,7 +67,12 @@ def load(
             f"{scenario.target.host} is not this machine; if its owner agrees to the load,"
             " add --allow-remote"
         )
-    summary = summarise(_watched(scenario, metrics_port))
+    if workers is None and not scheduler:
+        summary = summarise(_watched(scenario, metrics_port))
+    elif metrics_port is not None:
+        raise ParameterError("--metrics-port: the workers' figures are together only at the end")
+    else:
+        summary = summarise(_together(scenario, workers, scheduler))
 
     # imported here: pandas and the like would share the generator's core
     from perflab.studies.load.page import print_summary, write_html, write_json
@@ -99,9 +111,25 @@ def _watched(scenario: Scenario, metrics_port: int | None) -> Run:
         return _with_bar(scenario, live)
 
 
+def _together(scenario: Scenario, workers: int | None, scheduler: str) -> Run:
+    """Run it on the workers of a Dask cluster."""
+    from perflab.load.distributed import conduct
+    from perflab.load.distributed.dask_crew import crew
+
+    with crew(scenario, workers=workers, scheduler=scheduler) as members, _bar(scenario) as show:
+        return conduct(scenario, members, show)
+
+
 def _with_bar(scenario: Scenario, live: LiveFigures) -> Run:
     from perflab.load.scenarios import run_scenario
 
+    with _bar(scenario) as show:
+        return run_scenario(scenario, show, live)
+
+
+@contextmanager
+def _bar(scenario: Scenario) -> Iterator[Callable[[State], None]]:
+    """A bar, and what moves it."""
     with Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -115,7 +143,7 @@ def _with_bar(scenario: Scenario, live: LiveFigures) -> Run:
         def show(state: State) -> None:
             bars.update(bar, completed=state.elapsed_s, description=_line(state))
 
-        return run_scenario(scenario, show, live)
+        yield show
 
 
 def _line(state: State) -> str:

@@ -38,6 +38,10 @@ class Generator(msgspec.Struct, frozen=True, kw_only=True):
     """Of its own lateness in sending."""
     void_reason: str
     """Why the figures say nothing about the server; empty where they do."""
+    workers: int = 1
+    """How many made the load together."""
+    clocks_ms: float = 0.0
+    """How far their clocks may have been apart at the start."""
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,6 +111,8 @@ def summarise(run: Run) -> Summary:
         generator=Generator(
             busy_share=samples.busy_share,
             late_p99_ms=late if np.isfinite(late) else float("nan"),
-            void_reason=samples.void_reason,
+            void_reason=run.void_reason or samples.void_reason,
+            workers=run.workers,
+            clocks_ms=run.clocks_ms,
         ),
     )

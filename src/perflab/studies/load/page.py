@@ -60,6 +60,11 @@ def lines_of(summary: Summary) -> list[str]:
         f"the generator was busy for {summary.generator.busy_share:.0%} of the time;"
         f" 99 % of the requests were taken up within {summary.generator.late_p99_ms:.2f} ms",
     ]
+    if summary.generator.workers > 1:
+        lines.append(
+            f"{summary.generator.workers} workers made it together; their clocks were within"
+            f" {summary.generator.clocks_ms:.2f} ms of each other"
+        )
     if summary.generator.void_reason:
         lines.append(f"void: {summary.generator.void_reason}")
     if summary.ended != "done":
