@@ -39,7 +39,7 @@ def foreign(server: Redis) -> Redis:
     address = msgspec.structs.replace(
         server.address, rung="url", owned=False, given=server.url(), prefix="theirs:"
     )
-    return Redis(address)
+    return Redis(address, None)
 
 
 def kill(server: Redis) -> None:

@@ -125,7 +125,7 @@ def test_where_redis_does_not_come_back_within_the_run_there_is_no_time_for_it(
 def test_a_proxy_is_not_put_before_a_server_whose_certificate_is_checked(server: Redis) -> None:
     url = server.url().replace("redis://", "rediss://")
     address = msgspec.structs.replace(foreign(server).address, given=url)
-    found = survive_outage(Redis(address))
+    found = survive_outage(Redis(address, None))
     assert isinstance(found, NotRun)
     assert "rediss://" in repr(found)
     assert server.address.password not in repr(found)

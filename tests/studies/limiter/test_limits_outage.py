@@ -91,7 +91,7 @@ def test_another_server_is_cut_off_and_never_stops(server: Redis) -> None:
 def test_a_server_whose_certificate_is_checked_is_left_alone(server: Redis) -> None:
     url = server.url().replace("redis://", "rediss://")
     address = msgspec.structs.replace(foreign(server).address, given=url)
-    found = limits.survive_outage(Redis(address))
+    found = limits.survive_outage(Redis(address, None))
     assert isinstance(found, NotRun)
     assert "rediss://" in repr(found)
     assert server.address.password not in repr(found)
