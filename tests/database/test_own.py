@@ -83,7 +83,7 @@ def test_the_order_is_asked_for_as_each_version_wants_it(version: int, locale: s
 
 
 def test_each_database_carries_the_servers_mark(postgres: Postgres) -> None:
-    marked = Postgres(msgspec.structs.replace(postgres.address, mark="perflab's; it ends"))
+    marked = Postgres(msgspec.structs.replace(postgres.address, mark="perflab's; it ends"), None)
     databases = Databases(marked)
     databases.create("own_marked")
     databases.clone("own_marked", "own_marked_too")
