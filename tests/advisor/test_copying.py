@@ -485,29 +485,6 @@ def test_statements_without_values_get_some_of_the_copied_rows(
     assert str(untimed).startswith("long_ago: $1 (date) stands beside no column")
 
 
-def test_the_servers_own_statistics_are_the_workload_where_there_is_no_file(
-    database: str, postgres: Postgres, reader: Callable[..., str]
-) -> None:
-    load(database, SMALL + "CREATE EXTENSION pg_stat_statements;")
-    with psycopg.connect(database, autocommit=True) as conn:
-        for number in range(3):
-            conn.execute(f"SELECT total FROM orders WHERE id = {number}".encode())
-            conn.execute(f"SELECT relname FROM pg_class WHERE oid = {number}".encode())
-
-    found = advise_on_copy(
-        reader(
-            "GRANT SELECT ON ALL TABLES IN SCHEMA public TO {0}; GRANT pg_read_all_stats TO {0}"
-        ),
-        None, Limits(), CopyLimits(), lambda: nullcontext(postgres), SIZES, 1,
-        lambda *_: None,
-    )  # fmt: skip
-
-    by_text = {s.text: s.calls for s in found.measured.advice.statements}
-    assert by_text["SELECT total FROM orders WHERE id = $1"] == 3
-    assert not [text for text in by_text if "pg_class" in text]
-    assert len(found.drawn) == 1
-
-
 def test_a_table_of_a_type_that_the_copy_cannot_have_is_refused(
     database: str, postgres: Postgres, reader: Callable[..., str]
 ) -> None:

@@ -16,7 +16,7 @@ from perflab.advisor.explain import estimate, looking
 from perflab.advisor.reading import uses_of
 from perflab.advisor.selection import Limits, Selection, select
 from perflab.advisor.sql import parse_one, tables_of
-from perflab.advisor.statement_stats import Seen, Snapshot
+from perflab.advisor.statement_stats import OWN, Seen, Snapshot
 from perflab.advisor.whatif import WhatIf
 from perflab.advisor.workload import Statement
 
@@ -102,8 +102,8 @@ def statements_of(snapshot: Snapshot, most: int = 200) -> tuple[Statement, ...]:
 
 
 def is_workload(seen: Seen) -> bool:
-    """Whether a statement reads or writes more than system catalogs."""
-    return any(
+    """Whether a statement reads or writes more than system catalogs, and is not the advisor's."""
+    return OWN not in seen.planned and any(
         schema != "information_schema" and not name.startswith("pg_")
         for schema, name in tables_of(seen.planned)
     )

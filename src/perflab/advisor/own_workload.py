@@ -10,7 +10,7 @@ from perflab.advisor.normalised import filled
 from perflab.advisor.places import places_of
 from perflab.advisor.reading import uses_of
 from perflab.advisor.sql import parse_one
-from perflab.advisor.statement_stats import OWN, Snapshot
+from perflab.advisor.statement_stats import Snapshot
 from perflab.advisor.workload import Statement
 
 
@@ -31,7 +31,7 @@ def own_workload(snapshot: Snapshot, catalog: Catalog) -> OwnWorkload:
     taken = tuple(
         msgspec.structs.replace(one, text=typed(one.text, catalog))
         for one in statements_of(snapshot)
-        if OWN not in one.text and _looks_up(one.text, catalog)
+        if _looks_up(one.text, catalog)
     )
     return OwnWorkload(taken, max(0, snapshot.entries - len(taken)))
 

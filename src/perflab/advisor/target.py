@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from perflab.advisor.advice import Advice, Unplanned, advise, is_workload, plannable, statements_of
+from perflab.advisor.advice import Advice, Unplanned, advise, is_workload, plannable
 from perflab.advisor.catalog import read_catalog
 from perflab.advisor.errors import AdvisorError, said
+from perflab.advisor.own_workload import own_workload
 from perflab.advisor.selection import Limits
 from perflab.advisor.slow_queries import SlowQuery, Thresholds, slow_since_reset
 from perflab.advisor.statement_stats import Snapshot, take_snapshot
@@ -70,12 +71,12 @@ def _advise(
     thresholds: Thresholds | None,
 ) -> TargetAdvice:
     with looking_at(url) as conn:
+        catalog = read_catalog(conn)
         asked, slow = statements, tuple[SlowQuery, ...]()
         if asked is None:
             snapshot = take_snapshot(conn)
-            asked, slow = statements_of(snapshot), _slow(snapshot, thresholds)
+            asked, slow = own_workload(snapshot, catalog).statements, _slow(snapshot, thresholds)
         good, unplanned = plannable(conn, asked)
-        catalog = read_catalog(conn)
         with hypothetical(conn) as what_if:
             advice = advise(good, catalog, what_if, limits)
     return TargetAdvice(advice, unplanned, slow)

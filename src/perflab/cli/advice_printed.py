@@ -15,13 +15,14 @@ if TYPE_CHECKING:
     from perflab.advisor.returns import Return
     from perflab.advisor.workload import Workload
     from perflab.studies.advisor.copied import Copied
-    from perflab.studies.advisor.files import Measured
 
 _SHOWN = 12
 
 
 def print_copy(found: Copied) -> None:
     """What was copied, and where it was measured."""
+    from perflab.advisor.drawn import NARROWEST, WIDEST
+
     extent = found.extent
     console.print(
         f"copied {extent.words} to a PostgreSQL {found.copy_version} of the lab's; the target runs"
@@ -31,10 +32,17 @@ def print_copy(found: Copied) -> None:
     for name in sorted(extent.copied.keys() - extent.whole):
         words = f"{extent.copied[name]:,} of about {extent.there[name]:,} rows"
         console.print(f"[yellow]a sample[/]: {escape(name)}, {words}", soft_wrap=True)
+    if found.passed_over:
+        console.print(
+            f"passed over: {found.passed_over:,} entries of the server's statistics that look up no"
+            " rows of its tables (DDL, COPY, transactions, system catalogs, plain inserts)",
+            soft_wrap=True,
+        )
     if found.drawn:
         console.print(
-            f"{len(found.drawn)} statements have no values of their own and get some of the copied"
-            f" rows: {escape(', '.join(found.drawn))}",
+            f"values were drawn from the copied rows for {len(found.drawn)} statements, since the"
+            f" server keeps none; a range lets through {100 * NARROWEST:g} to {100 * WIDEST:g} % of"
+            f" the rows: {escape(', '.join(found.drawn))}",
             soft_wrap=True,
         )
     for line in extent.left_out:
@@ -92,45 +100,6 @@ def print_estimate(advice: Advice) -> None:
     for rejected in selection.rejected[:_SHOWN]:
         what = f"{rejected.candidate.table} {rejected.candidate.on}: {rejected.reason}"
         console.print(f"  {escape(what)}", soft_wrap=True)
-
-
-def print_proof(found: Measured, extent: str = "") -> None:
-    """What measuring said; ``extent`` is how much of a database was measured."""
-    proof = found.proof
-    for one in found.untimed:
-        console.print(f"[yellow]not measured[/]: {escape(str(one))}", soft_wrap=True)
-    if proof is None:
-        return
-    table = Table(
-        title=f"measured on a copy{f' at {extent}' if extent else ''}:"
-        f" {proof.reduction_percent:.0f} % less time for the workload",
-        title_justify="left",
-        header_style="bold",
-    )
-    for heading in ("statement", "before (ms)", "after (ms)", "after/before [95 % interval]"):
-        table.add_column(heading, overflow="fold")
-    for name, comparison in proof.by_statement.items():
-        table.add_row(escape(name), *found.cells(comparison))
-    console.print(table)
-    for cost in proof.writes:
-        _before, _after, ratio = found.cells(cost.comparison)
-        console.print(
-            f"writers of {cost.table} take {ratio} of the time, {cost.wal_after:,.0f} B of WAL a"
-            f" row instead of {cost.wal_before:,.0f}; heap-only (HOT) updates: "
-            + (
-                f"no longer of {', '.join(cost.no_longer_hot)}"
-                if cost.no_longer_hot
-                else "as before"
-            ),
-            soft_wrap=True,
-        )
-    for dropped in proof.dropped:
-        what = f"{dropped.candidate.table} {dropped.candidate.on}: {dropped.reason}"
-        console.print(f"[yellow]dropped[/]: {escape(what)}", soft_wrap=True)
-    for kept in proof.kept:
-        ddl = escape(kept.choice.candidate.spec().ddl)
-        marked = f" (measured at {extent})" if extent else ""
-        console.print(f"[green]proved[/]{marked}: {ddl};", soft_wrap=True)
 
 
 def print_idle(idle: tuple[Idle, ...]) -> None:

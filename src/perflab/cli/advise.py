@@ -15,12 +15,12 @@ from perflab.cli.advice_printed import (
     print_copy,
     print_estimate,
     print_idle,
-    print_proof,
     print_refused,
     print_returns,
     print_unchanged,
 )
 from perflab.cli.console import console, progress_bars
+from perflab.cli.proof_printed import print_proof
 from perflab.cli.slow_printed import print_slow
 from perflab.cli.upkeep_printed import print_findings, print_upkeep
 from perflab.errors import ParameterError

@@ -54,7 +54,7 @@ class Measured:
         return (
             _text(comparison.before.median_ms),
             _text(comparison.after.median_ms),
-            interval_text(ratio.estimate, ratio.lo, ratio.hi, 2)
+            interval_text(ratio.estimate, ratio.lo, ratio.hi, 3)
             if isinstance(ratio, Interval)
             else NOT_ESTIMABLE,
         )
