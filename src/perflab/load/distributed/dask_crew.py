@@ -23,12 +23,12 @@ from perflab.load.scenarios.schedule import Segment
 if TYPE_CHECKING:
     from distributed import Client
 
-CONNECT_S: Final = 5
+CONNECT_S: Final = 3.0
 _POLL_S: Final = 0.02
 _SETTINGS: Final = {
     # a sampling profiler would take the interpreter from the generator a hundred times a second
     "distributed.worker.profile.enabled": False,
-    "distributed.comm.timeouts.connect": f"{CONNECT_S}s",
+    "distributed.comm.timeouts.connect": f"{CONNECT_S:g}s",
 }
 _MEMBERS: Final[dict[str, Member]] = {}
 """On a worker: the members of runs that were not yet taken home."""
@@ -171,7 +171,7 @@ def _users_client(scheduler: str) -> Iterator[Client]:
     from distributed import Client
 
     try:
-        client = Client(scheduler, timeout=f"{CONNECT_S}s", set_as_default=False)
+        client = Client(scheduler, timeout=f"{CONNECT_S:g}s", set_as_default=False)
     except (OSError, TimeoutError, ValueError) as error:
         raise LoadError(
             f"--scheduler {scheduler}: no Dask scheduler answers there ({error}); it is like"
