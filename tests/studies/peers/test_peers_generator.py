@@ -13,7 +13,7 @@ from perflab.services import Nginx, open_services
 from perflab.studies.peers.contest import ContestError
 from perflab.studies.peers.generator import judge_lateness, judge_race, race_table, run_race
 from perflab.studies.peers.generator.driven import AIOHTTP, LOCUST, PERFLAB, Effort, Order
-from perflab.studies.peers.generator.race import AGAIN, WRK, Race, _wrk
+from perflab.studies.peers.generator.race import AGAIN, TRIES, WRK, Race, _wrk, busy_effort
 
 
 def efforts(requests: int, cpu_s: float = 1.0, late_ms: float = 0.0) -> tuple[Effort, ...]:
@@ -46,6 +46,16 @@ def test_idle_core_voids_its_row_alone_and_ours_all() -> None:
     assert words(race(**{PERFLAB: efforts(40_000, 0.94)})) == ["void", "void", "void"]
     (first, *_) = judge_race(race(**{WRK: efforts(44_000, 0.94)}))
     assert "wrk kept its core busy for 94% of the time only" in first.verdict.reason
+
+
+def test_load_that_was_kept_waiting_is_made_again_and_the_busiest_stays() -> None:
+    def effort_of(busy: list[float]) -> tuple[float, int]:
+        left = iter(busy)
+        found = busy_effort(lambda: Effort(1_000, next(left), 1.0))
+        return found.busy, len(list(left))
+
+    assert effort_of([0.3, 0.96, 0.99]) == (0.96, 1)
+    assert effort_of([0.3, 0.5, 0.4, 0.2, 0.99]) == (0.5, 5 - TRIES)
 
 
 def test_without_wrk_there_is_no_row_for_it() -> None:

@@ -44,6 +44,11 @@ ROUNDS: Final = 5
 SECONDS: Final = 1.0
 """Of one load; wrk takes whole ones only."""
 
+BUSY: Final = 0.95
+"""The share of its core that a generator must have kept busy, or it says nothing of it."""
+TRIES: Final = 4
+"""Loads of one round, until the machine lets the generator have its core."""
+
 Generate = Callable[[], Effort]
 
 
@@ -104,9 +109,22 @@ def run_race(
             for name in rng.permutation(list(sides)).tolist():
                 if step is not None:
                     step(name, number, rounds)
-                efforts.setdefault(name, []).append(sides[name]())
+                efforts.setdefault(name, []).append(busy_effort(sides[name]))
             punctual.append(_ask(late, steady))
     return Race({name: tuple(found) for name, found in efforts.items()}, tuple(punctual))
+
+
+def busy_effort(generate: Generate, tries: int = TRIES) -> Effort:
+    """The first load in which the generator kept its core busy; else the busiest of them.
+
+    A second in which server or machine kept it waiting is made again, since it measures those.
+    """
+    busiest = generate()
+    for _ in range(tries - 1):
+        if busiest.busy >= BUSY:
+            break
+        busiest = max(busiest, generate(), key=lambda effort: effort.busy)
+    return busiest
 
 
 @contextmanager

@@ -7,11 +7,10 @@ from typing import Final
 
 from perflab.measure.claims import Verdict
 from perflab.studies.peers.generator.driven import AIOHTTP, LOCUST, PERFLAB
-from perflab.studies.peers.generator.race import AGAIN, WRK, Race
+from perflab.studies.peers.generator.race import AGAIN, BUSY, TRIES, WRK, Race
 from perflab.studies.peers.targets import Judged, judged, target
 
 TIMES: Final = {WRK: 0.8, AIOHTTP: 3.0, LOCUST: 4.0}
-BUSY: Final = 0.95
 LATE_MS: Final = 0.2
 
 
@@ -28,7 +27,8 @@ def judge_race(race: Race) -> Iterator[Judged]:
         if idle:
             reason = (
                 f"{idle[0]} kept its core busy for {race.busy(idle[0]):.0%} of the time only"
-                f" (at least {BUSY:.0%}): the server was the limit"
+                f" (at least {BUSY:.0%}) in the best of {TRIES} loads of a round: the server was"
+                " the limit"
             )
             found = Judged(promise, found.measured, Verdict("void", reason))
         yield found
