@@ -25,6 +25,7 @@ from perflab.studies.capacity.held_back import (
     OPEN_SHARE,
     P95,
     THROUGHPUT,
+    Chosen,
     HeldBack,
     Predicted,
     Seen,
@@ -319,6 +320,8 @@ def test_what_is_held_back_follows_from_the_first_round() -> None:
     assert chosen.users == round(2 * CURVE.knee_users)
     assert chosen.rate_rps == pytest.approx(OPEN_SHARE * ladder().peak[1])
     assert OPEN_SHARE >= 0.8
+    silent = Ladder((rung(1, 0.0), rung(4, 0.0)), NotFitted("no answers"))
+    assert choose(silent) == Chosen(1.0, 2), "a server that answers nothing is asked all the same"
 
 
 @pytest.mark.parametrize(

@@ -10,16 +10,18 @@ import numpy as np
 import psycopg
 import pytest
 import redis
-from capacity_study import some_sizes
+from capacity_study import load_of, some_sizes
 
 from perflab.capacity.queues import People
 from perflab.capacity.scalability import NotFitted
 from perflab.schema.indexes import CATALOGUE
 from perflab.services import Services
 from perflab.studies.api.ceiling import Served
+from perflab.studies.api.loads import Load
 from perflab.studies.api.parts import FULL, NO_CACHE
 from perflab.studies.api.site import StudyError
 from perflab.studies.capacity import attribution, crowds
+from perflab.studies.capacity import steps as steps_module
 from perflab.studies.capacity import stores as stores_module
 from perflab.studies.capacity.attribution import Counts, counts_of
 from perflab.studies.capacity.crowds import gather
@@ -27,7 +29,7 @@ from perflab.studies.capacity.held_back import HeldBack
 from perflab.studies.capacity.ladder import put_closed
 from perflab.studies.capacity.opened import NEITHER, Stack, open_stack, turn_takers
 from perflab.studies.capacity.rounds import climb
-from perflab.studies.capacity.steps import climb_open
+from perflab.studies.capacity.steps import SHARES, climb_open
 from perflab.studies.capacity.stores import Stores
 from perflab.studies.capacity.views.loads import crowds_table
 from small_lab import SmallLab
@@ -105,6 +107,20 @@ def test_closed_and_open_loads_are_put_on_and_attributed(stack: Stack) -> None:
         assert 0 < found.stores.postgres_s < 5
         assert 0 < found.redis_ms < 5
     assert sum(rung.found.counts.ticks for rung in ladder.rungs) > 0
+
+
+def test_a_step_that_fails_is_put_on_once_more_before_it_counts(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    took_ms = iter([500.0, 20.0, 20.0, 500.0, 500.0])
+
+    def put(_served: Served, _traffic: object, rate: float, _s: float, _seed: int) -> Load:
+        return load_of(rate, np.full(200, next(took_ms) / 1e3))
+
+    monkeypatch.setattr(steps_module, "put_load", put)
+    found = climb_open(stack.full, 1_000.0, 100.0, 0.1, 1)
+    assert [one.holds for one in found] == [True, True, False]
+    assert found[-1].rate_rps == 1_000.0 * SHARES[2]
 
 
 def test_stores_count_one_databases_statements_and_no_command_twice(

@@ -112,7 +112,7 @@ class Predicted:
 
 def choose(before: Ladder) -> Chosen:
     """An open load near the peak, and a closed one at twice the knee of the rounds before."""
-    return Chosen(OPEN_SHARE * before.peak[1], twice_the_knee(before))
+    return Chosen(max(1.0, OPEN_SHARE * before.peak[1]), twice_the_knee(before))
 
 
 def twice_the_knee(ladder: Ladder) -> int:

@@ -85,7 +85,8 @@ def climb_open(
 
     A step lasts ``seconds``, or longer where the promise is long.
 
-    What came after an unstable step would meet its backlog.
+    A step that does not hold is put on once more: what fails twice, fails. What came after an
+    unstable step would meet its backlog.
     """
     seeds = np.random.default_rng([seed, _STREAM]).integers(2**31, size=len(SHARES)).tolist()
     seconds = max(seconds, PROMISES * promised_ms / 1e3)
@@ -97,7 +98,7 @@ def climb_open(
         put = partial(put_load, arm.served, arm.traffic, rate, seconds, seeds[number])
         load, found = attributed(arm, put, lambda outcome: outcome.reading)
         step = OpenStep(load, found, promised_ms)
-        if step.void:  # once more, in case the machine was elsewhere for a moment
+        if not step.holds:  # once more, in case the machine was elsewhere for a moment
             load, found = attributed(arm, put, lambda outcome: outcome.reading)
             step = OpenStep(load, found, promised_ms)
         steps.append(step)
