@@ -141,9 +141,8 @@ class ClientPool:
 
     async def unsubscribe(self, channel: str) -> None:
         """End a subscription; its ``async for`` ends with what it has."""
-        member = self._subscribed.get(channel)
+        member = self._forget(channel)
         if member is not None:
-            self._forget(channel)
             await member.client.unsubscribe(channel)
 
     async def publish(self, channel: str, value: Any, lane: Lane = "normal") -> Published:
@@ -162,5 +161,8 @@ class ClientPool:
             if under_way > 1:
                 self._publishing[channel] = member, under_way - 1
 
-    def _forget(self, channel: str) -> None:
-        self._subscribed.pop(channel).channels -= 1
+    def _forget(self, channel: str) -> Member | None:
+        member = self._subscribed.pop(channel, None)
+        if member is not None:
+            member.channels -= 1
+        return member
