@@ -107,7 +107,7 @@ def read_shape(conn: psycopg.Connection) -> Shape:
 
 
 def with_parents(shape: Shape, names: Collection[str]) -> Shape:
-    """The tables of these names and, over foreign keys, all that their rows need; parents first.
+    """The tables of these names and, over foreign keys, all that their rows need; by name.
 
     A parent that the role may not read is left out, with the foreign keys that lead to it.
     """
@@ -167,17 +167,13 @@ def count_on(conn: psycopg.Connection, tables: Sequence[Table]) -> None:
     for table in tables:
         for column in table.columns:
             if column.counted:
-                conn.execute(
-                    sql.SQL(
-                        "SELECT setval(pg_get_serial_sequence({table_text}, {column_text}),"
-                        " greatest(1, max({column})) + 1) FROM {table}"
-                    ).format(
-                        table_text=sql.Literal(table.name),
-                        column_text=sql.Literal(_bare(column.name)),
-                        column=sql.SQL(column.name),
-                        table=sql.SQL(table.name),
-                    )
+                statement = _COUNT_ON.format(
+                    table_text=sql.Literal(table.name),
+                    column_text=sql.Literal(_bare(column.name)),
+                    column=sql.SQL(column.name),
+                    table=sql.SQL(table.name),
                 )
+                _try(conn, statement)  # where the numbers are used up, inserting fails as there
 
 
 def _alter(
@@ -239,6 +235,10 @@ def _by_table(rows: Sequence[dict[str, Any]], kind: type[Any]) -> dict[int, tupl
     return found
 
 
+_COUNT_ON = sql.SQL(
+    "SELECT setval(pg_get_serial_sequence({table_text}, {column_text}),"
+    " greatest(1, max({column})) + 1) FROM {table}"
+)
 _TRUSTED = sql.SQL(
     "DO $$ BEGIN IF EXISTS (SELECT FROM pg_available_extension_versions WHERE name = {name}"
     " AND trusted) THEN EXECUTE format('CREATE EXTENSION IF NOT EXISTS %I SCHEMA %s CASCADE',"
