@@ -54,7 +54,9 @@ def rows_of(conn: psycopg.Connection, example: str) -> int:
         "SELECT total FROM orders WHERE placed_at > now() - CAST($1 AS interval) AND state = $2",
         "SELECT id FROM orders WHERE placed_at >= now()::date - $1::int * CAST($2 AS interval)",
         "SELECT id FROM orders WHERE placed_at < $1::timestamptz + CAST($2 AS interval)",
+        "SELECT id FROM orders WHERE placed_at > CAST($1 AS interval) + $2::timestamptz",
         "SELECT id FROM orders WHERE placed_at::date = $1",
+        "SELECT 1 FROM orders WHERE EXISTS (SELECT FROM customers WHERE id = $1 AND email = $2)",
         "SELECT id FROM orders WHERE id = $1::bigint * $2::bigint + $3::bigint",
         "SELECT id FROM orders WHERE (placed_at, id) < ($1, $2) ORDER BY 1 DESC LIMIT $3",
         "SELECT id FROM orders WHERE (customer_id, state) IN (($1, $2), ($3, $4))",
@@ -63,6 +65,8 @@ def rows_of(conn: psycopg.Connection, example: str) -> int:
         "SELECT date_trunc($1, placed_at), coalesce(sum(total), $2), sum(CASE WHEN state = $3"
         " THEN $4 ELSE $5 END), to_char(max(placed_at), $6) FROM orders GROUP BY date_trunc($1,"
         " placed_at)",
+        "SELECT round(avg(total), $1), string_agg(state, $2) FROM orders GROUP BY customer_id"
+        " HAVING count(*) > $3 AND percentile_cont($4) WITHIN GROUP (ORDER BY total) > 1",
         "WITH late AS (SELECT id FROM orders WHERE placed_at > $1) SELECT $2 FROM late",
         "INSERT INTO customers (id, email, country) VALUES ($1, $2, $3), ($4, $5, $6)"
         " ON CONFLICT (id) DO UPDATE SET country = $7",
@@ -83,7 +87,7 @@ def test_each_example_finds_rows(conn: psycopg.Connection, catalog: Catalog, tex
         ("SELECT id FROM nowhere WHERE id = $1", "$1 stands beside no column"),
         ("SELECT id FROM orders WHERE id = $1 AND now() > CAST($2 AS date)", "$2 (date) stands"),
         ("SELECT id FROM orders WHERE notes ->> $1 = $2", "$1 stands beside no column"),
-        ("SELECT id FROM orders GROUP BY id HAVING count(*) > $1", "$1 stands beside no column"),
+        ("SELECT id FROM orders GROUP BY id HAVING sum(total) > $1", "$1 stands beside no column"),
         ("SELECT id FROM orders o, customers c WHERE o.id + c.id = $1", "$1 stands beside no"),
         ("WITH orders AS (SELECT 1 AS id) SELECT id FROM orders WHERE id = $1", "$1 stands"),
     ],

@@ -138,8 +138,11 @@ def test_statements_without_values_are_measured_with_values_of_the_copied_rows(
             rf"^proved \(measured at [\d,]+ of about [\d,]+ rows\): .*{re.escape(index)}.*;\n"
             rf"  speeds up query -?\d+ \([\d.,]+ -> [\d.,]+ ms, [\d.]+ \[[\d.]+, [\d.]+\] of the"
             rf" time\): {re.escape(text)}.*\n"
-            r"  costs [\d,]+ KiB.*, writers of \w+ take [\d.]+ \[",
+            r"  costs [\d,]+ KiB\n",
             said.output, re.M,
         )  # fmt: skip
         assert block, said.output
+    for table, new in (("orders", 2), ("customers", 1)):
+        paid = rf"^writers of {table}, with {new} new: [\d.]+ \[.*\] of the time, [\d,]+ B of WAL"
+        assert re.search(paid, said.output, re.M)
     assert not re.search(r"example\.org|user\d|'open'|'done'", said.output + ddl)

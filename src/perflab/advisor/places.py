@@ -19,9 +19,21 @@ from perflab.advisor.catalog import Catalog, TableFacts
 from perflab.advisor.nodes import children, is_a, unqualified, walk
 from perflab.advisor.solving import NEUTRAL, How, Place, Source, has, number_of, solve
 
-LIMIT, OFFSET, FIELD, FORMAT, CONSTANT = "20", "0", "'day'", "'YYYY-MM-DD'", "1"
-"""Stated values: rows of a page, where it begins, what dates are cut to and written as, and what
-is handed out as it is."""
+_LIMIT, _OFFSET, _CONSTANT = "20", "0", "1"
+"""Stated values: rows of a page, where it begins, what is handed out as it is and how many rows
+a group must have;"""
+_ARGUMENTS = {
+    "date_trunc": (0, "'day'"),
+    "date_part": (0, "'day'"),
+    "extract": (0, "'day'"),
+    "timezone": (0, "'UTC'"),
+    "to_char": (1, "'YYYY-MM-DD'"),
+    "round": (1, "2"),
+    "percentile_cont": (0, "0.5"),
+    "percentile_disc": (0, "0.5"),
+    "string_agg": (1, "','"),
+}
+"""and by function, which argument is what."""
 _EQUAL = frozenset({"=", "<>", "@>", "<@", "&&"})
 _LOW, _HIGH = frozenset({">", ">="}), frozenset({"<", "<="})
 _PAIRS = frozenset(
@@ -40,7 +52,6 @@ _LIKE = frozenset({A_Expr_Kind.AEXPR_LIKE, A_Expr_Kind.AEXPR_ILIKE})
 _AGGREGATES = frozenset(
     {"sum", "count", "avg", "min", "max", "array_agg", "string_agg", "bool_and", "bool_or"}
 )
-_FIELDS = frozenset({"date_trunc", "date_part", "extract"})
 _STATEMENTS = (ast.SelectStmt, ast.InsertStmt, ast.UpdateStmt, ast.DeleteStmt, ast.MergeStmt)
 
 
@@ -115,10 +126,10 @@ class _Reader:
 
     def _statement(self, node: Any, scopes: _Scopes) -> None:
         if is_a(node, ast.SelectStmt):
-            self._state(node.limitCount, LIMIT)
-            self._state(node.limitOffset, OFFSET)
+            self._state(node.limitCount, _LIMIT)
+            self._state(node.limitOffset, _OFFSET)
             for target in node.targetList or ():
-                self._state(target.val, CONSTANT, weak=True)
+                self._state(target.val, _CONSTANT, weak=True)
         elif is_a(node, ast.UpdateStmt):
             self._assignments(node.targetList, scopes)
         elif is_a(node, ast.InsertStmt):
@@ -166,7 +177,9 @@ class _Reader:
                     self.weak.setdefault(number, Place(source))
 
     def _bound(self, side: Any, other: Any, how: How, scopes: _Scopes) -> None:
-        if source := self._source(side, scopes):
+        if is_a(side, ast.FuncCall) and side.funcname[-1].sval == "count":
+            self._state(other, _CONSTANT)
+        elif source := self._source(side, scopes):
             self._note(other, Place(source, how=how))
 
     def _listed(self, left: Any, right: Any, scopes: _Scopes) -> None:
@@ -190,11 +203,10 @@ class _Reader:
     # --- other places -------------------------------------------------------------------
 
     def _function(self, node: Any) -> None:
-        name, args = node.funcname[-1].sval, [*(node.args or ())]
-        if name in _FIELDS and args:
-            self._state(args[0], FIELD)
-        elif name == "to_char" and len(args) == 2:
-            self._state(args[1], FORMAT)
+        args = [*(node.args or ())]
+        at, text = _ARGUMENTS.get(node.funcname[-1].sval, (0, ""))
+        if text and at < len(args):
+            self._state(args[at], text)
 
     def _alternatives(self, values: Sequence[Any], scopes: _Scopes) -> None:
         """Values of which one is taken are of one type."""
@@ -202,7 +214,7 @@ class _Reader:
         for value in values:
             if source and (number := number_of(value)):
                 self.weak.setdefault(number, Place(source))
-            self._state(value, CONSTANT, weak=True)
+            self._state(value, _CONSTANT, weak=True)
 
     def _state(self, node: Any, text: str, *, weak: bool = False) -> None:
         if number := number_of(node):

@@ -31,8 +31,11 @@ def print_proof(found: Measured, extent: str = "") -> None:
         ddl = escape(kept.choice.candidate.spec().ddl)
         marked = f" (measured at {extent})" if extent else ""
         console.print(f"[green]proved[/]{marked}: {ddl};", soft_wrap=True)
-        for line in (*_saved(found, proof, kept), _cost(found, proof, kept)):
+        for line in _saved(found, proof, kept):
             console.print(f"  {escape(line)}", soft_wrap=True)
+        console.print(f"  costs {kept.built.size_bytes / 1024:,.0f} KiB", soft_wrap=True)
+    for cost in proof.writes:
+        console.print(escape(_written(found, proof, cost)), soft_wrap=True)
 
 
 def _statements(found: Measured, proof: Proof, extent: str) -> Table:
@@ -66,19 +69,12 @@ def _saved(found: Measured, proof: Proof, kept: Proved) -> list[str]:
     return lines
 
 
-def _cost(found: Measured, proof: Proof, kept: Proved) -> str:
-    """What an index takes of the disk, and with the other new ones of its table of writers."""
-    table = kept.choice.candidate.table
-    new = sum(one.choice.candidate.table == table for one in proof.kept)
-    together = f"; with all {new} new indexes there" if new > 1 else ""
-    writes = next((_written(found, one) for one in proof.writes if one.table == table), "")
-    return f"costs {kept.built.size_bytes / 1024:,.0f} KiB{together}{writes}"
-
-
-def _written(found: Measured, cost: WriteCost) -> str:
+def _written(found: Measured, proof: Proof, cost: WriteCost) -> str:
+    """What all new indexes of a table take of those who write there."""
+    new = sum(one.choice.candidate.table == cost.table for one in proof.kept)
     _before, _after, ratio = found.cells(cost.comparison)
     lost = f"no longer of {', '.join(cost.no_longer_hot)}" if cost.no_longer_hot else "as before"
     return (
-        f", writers of {cost.table} take {ratio} of the time, {cost.wal_after:,.0f} B of WAL a row"
-        f" instead of {cost.wal_before:,.0f}; heap-only (HOT) updates {lost}"
+        f"writers of {cost.table}, with {new} new: {ratio} of the time, {cost.wal_after:,.0f} B"
+        f" of WAL a row instead of {cost.wal_before:,.0f}; heap-only (HOT) updates {lost}"
     )
