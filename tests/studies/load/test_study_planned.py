@@ -23,6 +23,7 @@ from perflab.studies.api.site import make_site
 from perflab.studies.load.connections import Crowd, hold_connections
 from perflab.studies.load.planned import AS_PLANNED, PARTS, USERS, WIDENED, Trial, run_planned
 from perflab.studies.load.verdicts import judge_connections, judge_counts, judge_scenarios
+from perflab.studies.load.views.distribution import MOST_POINTS, distribution_frame
 from perflab.studies.load.views.planned import (
     crowd_table,
     demanded_table,
@@ -182,6 +183,18 @@ def test_too_few_open_files_are_a_reason_not_to_run(redis_server: Redis) -> None
     crowd = hold_connections(redis_server, 10**9, 0.1, 3)
     assert isinstance(crowd, NotRun)
     assert "open files" in str(crowd)
+
+
+def test_curves_rise_to_the_slowest_answer_of_each_scenario(trials: tuple[Trial, ...]) -> None:
+    frame = distribution_frame(trials)
+    assert frame["scenario"].nunique() == 3
+    for (_, curve), part in zip(frame.groupby("scenario", sort=False), PARTS, strict=True):
+        latency_ms = of(trials, part.name, WIDENED).run.samples.latency_s * 1e3
+        assert curve["ms"].iloc[-1] == pytest.approx(latency_ms.max())
+        assert curve["share"].iloc[-1] == 100
+        assert len(curve) == min(len(latency_ms), MOST_POINTS)
+        for ms, share in zip(curve["ms"], curve["share"], strict=True):
+            assert 100 * (latency_ms <= ms + 1e-9).mean() == pytest.approx(share)
 
 
 def test_tables_show_every_run(trials: tuple[Trial, ...]) -> None:

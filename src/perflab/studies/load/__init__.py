@@ -5,6 +5,7 @@ from perflab.studies.load.connections import hold_connections
 from perflab.studies.load.planned import USERS, WIDENED, run_planned
 from perflab.studies.load.stall import measure_stall
 from perflab.studies.load.verdicts import NOTEBOOK, judge_connections, judge_counts, judge_scenarios
+from perflab.studies.load.views.distribution import distribution_plot
 from perflab.studies.load.views.planned import (
     crowd_table,
     demanded_table,
@@ -20,7 +21,6 @@ from perflab.studies.load.views.proofs import (
     stall_plot,
     stall_table,
 )
-from perflab.studies.load.views.summary import times_plot
 from perflab.studies.promised import claimed_table
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "claimed_table",
     "crowd_table",
     "demanded_table",
+    "distribution_plot",
     "files_table",
     "hold_connections",
     "judge_connections",
@@ -45,7 +46,6 @@ __all__ = [
     "run_planned",
     "stall_plot",
     "stall_table",
-    "times_plot",
     "trials_table",
     "verdict_table",
 ]
