@@ -129,7 +129,8 @@ def curves(
             va="bottom",
             fontsize=9,
         )
-    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    if axes.get_legend_handles_labels()[0]:  # none where there is nothing to draw
+        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return finish(axes, title=title, x=x_label, y=y_label)
 
 

@@ -21,7 +21,7 @@ from perflab.studies.api.steady import SETTLING, WINDOWS, Steady
 from perflab.studies.api.throughput import Crowd
 from perflab.studies.api.traffic import LOGINS_EACH, Traffic, _login, _task
 from perflab.studies.api.verdicts import capacity, judge_rows
-from perflab.studies.api.views.rows import reach_table, rows_table
+from perflab.studies.api.views.rows import reach_plot, reach_table, rows_table
 
 ORIGIN = Origin(
     notebook="04_api", run_id="r", profile="smoke", seed=1, environment_id="e",
@@ -148,6 +148,14 @@ def test_a_rate_that_the_generator_never_kept_is_void_and_ends_the_search(
     assert not found.probes
     assert generator.rates[WARM_UPS:] == [50] * TRIES
     assert verdict(found, "api.auth.rps") == "void"
+
+
+@pytest.mark.filterwarnings("error")
+def test_where_every_load_is_void_the_plot_is_empty_and_says_how_many_keep_the_promise() -> None:
+    spoilt = row(made_load(50, [0.1] * 200, late_s=LATE_S))
+    axes = reach_plot([spoilt]).axes[0]
+    assert not axes.lines
+    assert "0 of 1" in axes.get_title(loc="left")
 
 
 def test_the_search_goes_by_repetitions_that_say_something() -> None:
