@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import psycopg
 import pytest
 from psycopg import sql
@@ -14,6 +15,7 @@ from psycopg.conninfo import conninfo_to_dict
 from typer.testing import CliRunner
 
 from perflab.advisor.catalog import read_catalog
+from perflab.advisor.errors import StatementError
 from perflab.advisor.own_workload import own_workload, typed
 from perflab.advisor.statement_stats import take_snapshot
 from perflab.cli import app
@@ -88,6 +90,14 @@ def test_only_what_looks_up_rows_of_its_tables_is_taken(target: str) -> None:
             conn.execute(f"PREPARE s AS {one.text}; DEALLOCATE s".encode())
 
 
+def test_a_role_that_may_see_nothing_is_told_what_it_lacks(target: str) -> None:
+    with psycopg.connect(target, autocommit=True) as conn:
+        hidden = msgspec.structs.replace(take_snapshot(conn), statements={})
+
+        with pytest.raises(StatementError, match="grant the role pg_read_all_stats"):
+            own_workload(hidden, read_catalog(conn))
+
+
 @pytest.mark.parametrize(
     ("condition", "wanted"),
     [
@@ -146,3 +156,8 @@ def test_statements_without_values_are_measured_with_values_of_the_copied_rows(
         paid = rf"^writers of {table}, with {new} new: [\d.]+ \[.*\] of the time, [\d,]+ B of WAL"
         assert re.search(paid, said.output, re.M)
     assert not re.search(r"example\.org|user\d|'open'|'done'", said.output + ddl)
+    with psycopg.connect(target, autocommit=True) as conn:  # its own checksums are no workload
+        seen = own_workload(take_snapshot(conn), read_catalog(conn)).statements
+        assert not [one for one in seen if "hashtext" in one.text]
+        counted = "SELECT count(*) FROM pg_stat_statements WHERE query LIKE '%hashtextext%r::text%'"
+        assert conn.execute(counted).fetchone() != (0,)

@@ -6,6 +6,7 @@ import msgspec
 
 from perflab.advisor.advice import statements_of
 from perflab.advisor.catalog import Catalog
+from perflab.advisor.errors import StatementError
 from perflab.advisor.normalised import filled
 from perflab.advisor.places import places_of
 from perflab.advisor.reading import uses_of
@@ -26,13 +27,19 @@ class OwnWorkload(msgspec.Struct, frozen=True):
 def own_workload(snapshot: Snapshot, catalog: Catalog) -> OwnWorkload:
     """The statements of a snapshot that read tables of the catalogue, costliest first.
 
-    Parameters have their types where a server could not tell them without their values.
+    Parameters have their types where a server could not tell them without their values. Raises
+    StatementError where there is none.
     """
     taken = tuple(
         msgspec.structs.replace(one, text=typed(one.text, catalog))
         for one in statements_of(snapshot)
         if _looks_up(one.text, catalog)
     )
+    if not taken:
+        raise StatementError(
+            "pg_stat_statements shows no statement that looks up rows of this database's tables;"
+            " grant the role pg_read_all_stats, which shows those of others, or name a --workload"
+        )
     return OwnWorkload(taken, max(0, snapshot.entries - len(taken)))
 
 
