@@ -7,15 +7,18 @@ that is drawn too, between a thousandth and a tenth. Values stay in the copy: no
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
 import psycopg
+from pglast import ast
 from psycopg import sql
 
 from perflab.advisor.catalog import Catalog
 from perflab.advisor.errors import said
+from perflab.advisor.nodes import is_a, walk
 from perflab.advisor.normalised import filled
 from perflab.advisor.places import cast_of, places_of
 from perflab.advisor.solving import Place, Source
@@ -27,7 +30,11 @@ NARROWEST, WIDEST = 0.001, 0.1
 _SAMPLE_ROWS = 10_000
 """Rows of a table that values are drawn from."""
 _LIST = 3
-"""Members of an array that is compared with = ANY."""
+"""Members of an array that is compared with = ANY, and of a list that was shortened."""
+_SHORTENED = re.compile(r"\$(\d+) /\*, \.\.\. \*/")
+"""What PostgreSQL 18 makes of a list of constants."""
+_MANY = {"list": "ARRAY[{}]", "members": "{}"}
+"""By how a parameter stands for several values, how they are written."""
 _NAMES = {"character": "bpchar", "bit": '"bit"'}
 """Types that would be one character or bit wide where a value is cast to them."""
 
@@ -47,17 +54,18 @@ class Drawer:
 
     def with_values(self, statement: Statement, examples: int) -> Statement:
         """The statement with up to so many examples, or with the reason why it has none."""
-        count = parameters(statement.text)
-        if not count or statement.examples:
+        if not parameters(statement.text) or statement.examples:
             return statement
         tree = parse_one(statement.text)
         places = places_of(tree, self._catalog)
-        for number in range(1, count + 1):
+        for number in sorted(n.number for n in walk(tree) if is_a(n, ast.ParamRef)):
             if number not in places:
                 kind = cast_of(tree, number)
                 what = f"${number} ({kind})" if kind else f"${number}"
                 reason = f"{what} stands beside no column that values could be drawn from"
                 return msgspec.structs.replace(statement, valueless=reason)
+        for number in map(int, _SHORTENED.findall(statement.text)):
+            places[number] = msgspec.structs.replace(places[number], how="members")
         reason = ""
         try:
             texts = [self._example(statement.text, places) for _ in range(examples)]
@@ -122,7 +130,7 @@ class Drawer:
             f"({source.sql}) {'>=' if end == 'low' else '<='} {literal}"
             for (source, end), literal in bounds.items()
         ]
-        wanted = max(_LIST if p.how == "list" else p.nth + 1 for p in places.values())
+        wanted = max(_LIST if p.how in _MANY else p.nth + 1 for p in places.values())
         for conditions in (known + within, known):
             found = self._conn.execute(
                 sql.SQL(
@@ -144,8 +152,8 @@ class Drawer:
 
     def _value(self, place: Place, source: Source, rows: _Rows, bounds: _Bounds) -> str:
         """What is written in place of a parameter."""
-        if place.how == "list":
-            return f"ARRAY[{', '.join(row[source] for row in rows)}]"
+        if place.how in _MANY:
+            return _MANY[place.how].format(", ".join(row[source] for row in rows))
         value = bounds.get((source, place.how)) or rows[place.nth % len(rows)][source]
         if place.how == "prefix":
             value = _PREFIX.format(value)

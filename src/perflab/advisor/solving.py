@@ -15,8 +15,9 @@ from pglast.stream import RawStream
 
 from perflab.advisor.nodes import is_a, walk
 
-How = Literal["equal", "low", "high", "prefix", "list"]
-"""Like a row's value, the lower or upper end of a range, how a text begins, an array of values."""
+How = Literal["equal", "low", "high", "prefix", "list", "members"]
+"""Like a row's value, the lower or upper end of a range, how a text begins, an array of values, or
+several values with commas."""
 
 NEUTRAL = {"+": "'0'", "-": "'0'", "*": "'1'", "/": "'1'", "||": "''"}
 """By operator, what changes nothing on its right."""
