@@ -120,7 +120,7 @@ def test_thresholds_decide_the_exit_code_and_the_figures_are_written(
     ("arguments", "target", "named"),
     [
         ([], "http://192.0.2.1", "192.0.2.1 is not this machine"),
-        ([], "https://127.0.0.1", "https is not supported"),
+        ([], "ftp://127.0.0.1", "must be http or https"),
         ([], "nowhere", "must be like http://host:port"),
         (["--data", "rows"], "", "write it as name=FILE.csv"),
         (["--data", "rows=x.csv"], "", "no such feeder"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -75,7 +76,9 @@ async def _read(connection: int, reader: asyncio.StreamReader) -> Asked:
 
 
 @contextmanager
-def serving(answer: Answer) -> Iterator[Server]:
+def serving(
+    answer: Answer, *, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None
+) -> Iterator[Server]:
     """Serve until the end of the block; requests under way are cancelled then."""
     server = Server(answer)
     ready, over = threading.Event(), asyncio.Event()
@@ -86,7 +89,7 @@ def serving(answer: Answer) -> Iterator[Server]:
             with suppress(asyncio.CancelledError):
                 await server.connected(reader, writer)
 
-        listening = await asyncio.start_server(connected, "127.0.0.1", 0, backlog=1024)
+        listening = await asyncio.start_server(connected, host, 0, backlog=1024, ssl=tls)
         server.port = listening.sockets[0].getsockname()[1]
         ready.set()
         await over.wait()

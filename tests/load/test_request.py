@@ -61,9 +61,18 @@ def test_url_that_is_no_target_is_refused(url: str) -> None:
         Target.from_url(url)
 
 
-def test_https_has_one_clear_error() -> None:
-    with pytest.raises(LoadError, match="https is not supported"):
-        Target.from_url("https://a.test")
+@pytest.mark.parametrize(
+    ("url", "authority", "tls"),
+    [
+        ("https://a.test", "a.test", True),
+        ("https://a.test:80", "a.test:80", True),
+        ("http://a.test:443", "a.test:443", False),
+    ],
+)
+def test_scheme_decides_the_usual_port_and_tls(url: str, authority: str, tls: bool) -> None:
+    target = Target.from_url(url)
+    assert (target.authority, target.tls) == (authority, tls)
+    assert Target.from_url(target.url) == target
 
 
 @pytest.mark.parametrize("host", ["", "a b", "a/b", "a\r\nX: 1", "a@b", "a:b:zz", None, 1])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import ssl
 import time
 from array import array
 from collections.abc import Callable, Coroutine
@@ -87,7 +88,7 @@ async def carry_out(plan: Plan, live: LiveFigures | None = None) -> LoadSamples:
         live.attach(recorder, pool)
     busy_clock = BusyClock()
     try:
-        await open_pool(pool, plan.host, plan.port, ahead=limits.connections)
+        await open_pool(pool, plan.host, plan.port, tls=plan.tls, ahead=limits.connections)
         began_unix_s = time.time() + LEAD_S
         begin = time.perf_counter() + LEAD_S
         if isinstance(shape, Closed):
@@ -112,10 +113,18 @@ async def carry_out(plan: Plan, live: LiveFigures | None = None) -> LoadSamples:
     )
 
 
-async def open_pool(pool: Pool, host: str, port: int, *, ahead: int) -> None:
-    """Open connections in advance; a LoadError if the host has no address."""
+async def open_pool(pool: Pool, host: str, port: int, *, tls: bool, ahead: int) -> None:
+    """Open connections in advance.
+
+    A LoadError if the host has no address, or a certificate that nobody vouches for.
+    """
     try:
-        await pool.open(host, port, ahead=ahead)
+        await pool.open(host, port, tls=tls, ahead=ahead)
+    except ssl.SSLCertVerificationError as error:
+        raise LoadError(
+            f"host: the certificate of {host!r} is not trusted ({error.verify_message}); put the"
+            " certificate of its authority into a file, and name that in SSL_CERT_FILE"
+        ) from None
     except OSError as error:
         raise LoadError(f"host: {host!r} has no address: {error}") from None
 

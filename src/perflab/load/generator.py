@@ -76,7 +76,7 @@ def run_open(
         keep_header=field_name(keep_header),
         keep_body=keep_body,
     )
-    plan = Plan(target.host, target.port, wires, order, Open(due), limits)
+    plan = Plan(target.host, target.port, wires, order, Open(due), limits, target.tls)
     return in_process(plan) if own_process else in_thread(Engine(lambda: carry_out(plan, live)))
 
 
@@ -125,7 +125,7 @@ def run_closed(
         keep_header=field_name(keep_header),
         keep_body=keep_body,
     )
-    plan = Plan(target.host, target.port, wires, order, shape, limits)
+    plan = Plan(target.host, target.port, wires, order, shape, limits, target.tls)
     return in_process(plan) if own_process else in_thread(Engine(lambda: carry_out(plan)))
 
 

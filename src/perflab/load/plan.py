@@ -70,6 +70,8 @@ class Plan(msgspec.Struct, frozen=True):
     """Which of them is sent as first, second and so on; from the front again after the last."""
     shape: Open | Closed
     limits: Limits
+    tls: bool = False
+    """Whether connections are encrypted."""
 
 
 def ascending(due_s: NDArray[np.float64] | Sequence[float]) -> tuple[float, ...]:

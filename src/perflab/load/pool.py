@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
+import ssl
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from perflab.load.connection import Connection, Field
 from perflab.load.outcomes import ANSWERED, CONNECT, RESET, TIMEOUT
@@ -52,6 +52,7 @@ class Pool:
         self._field = field
         self._loop = asyncio.get_running_loop()
         self._address: tuple[str, int] = ("", 0)
+        self._tls: dict[str, Any] = {}
         # in turn, so that every process of the server that holds some of them gets its share
         self._free: deque[Connection] = deque()
         self._all: set[Connection] = set()
@@ -70,11 +71,13 @@ class Pool:
         self.on_outcome: Callable[[int, float], None] | None = None
         """Is told the row and the time of each outcome, after the connection is free again."""
 
-    async def open(self, host: str, port: int, *, ahead: int) -> None:
+    async def open(self, host: str, port: int, *, tls: bool = False, ahead: int) -> None:
         """Resolve the address and open ``ahead`` connections; that some fail does not matter.
 
-        An ``OSError`` if the host has no address.
+        An ``OSError`` if the host has no address, or a certificate that is not trusted.
         """
+        if tls:
+            self._tls = {"ssl": _context(), "server_hostname": host.partition("%")[0]}
         found = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         addresses = [(str(address[0]), port) for *_, address in found]
         # a name such as localhost may have several addresses and a server on one of them only
@@ -91,18 +94,23 @@ class Pool:
         self._sweep()
 
     async def _connect_ahead(self) -> None:
-        with contextlib.suppress(OSError, TimeoutError):
+        try:
             async with asyncio.timeout(self._timeout_s):
                 connection = await self._connect()
-            if connection.reusable:
-                self._all.add(connection)
-                self._free.append(connection)
+        except ssl.SSLCertVerificationError:
+            raise  # no later one will fare better
+        except (OSError, TimeoutError):
+            return
+        if connection.reusable:
+            self._all.add(connection)
+            self._free.append(connection)
 
     async def _connect(self) -> Connection:
         recorder = self._recorder
         _, connection = await self._loop.create_connection(
             lambda: Connection(self, field=self._field, keep_body=recorder.bodies is not None),
             *self._address,
+            **self._tls,
         )
         self.opened += 1
         return connection
@@ -271,3 +279,10 @@ class Pool:
         self._all.clear()
         self._free.clear()
         await asyncio.sleep(0)  # aborted transports close in the loop's next turn
+
+
+def _context() -> ssl.SSLContext:
+    """The system's authorities, or those in ``SSL_CERT_FILE``."""
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context

@@ -66,7 +66,7 @@ BAD = {
     "duration-nan": ("duration_s = 60", "duration_s = nan", "duration_s", "duration_s", ""),
     "warmup-long": ("warmup_s = 6", "warmup_s = 60", "warmup_s", "warmup_s", "shorter"),
     "no-target": ('target = "http://127.0.0.1:8000"', "", "a shop", "target", "--target URL"),
-    "https": ("http://127", "https://127", "target", "target", "https is not supported"),
+    "ftp": ("http://127", "ftp://127", "target", "target", "must be http or https"),
     "target-path": (":8000", ":8000/api", "target", "target", "has a path"),
     "arrival-kind": ('"spike"', '"burst"', "kind", "arrival.kind", "burst"),
     "arrival-key": ("at_s = 20", "when = 20", "when", "arrival.when", "unknown field"),

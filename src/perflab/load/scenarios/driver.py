@@ -110,7 +110,7 @@ class Load:
         try:
             target = scenario.target
             ahead = min(len(self._own_users), _MOST_AHEAD)
-            await open_pool(pool, target.host, target.port, ahead=ahead)
+            await open_pool(pool, target.host, target.port, tls=target.tls, ahead=ahead)
             self.began = await self._start()
             ahead_s = self.began - time.perf_counter()
             began_unix_s = time.time() + ahead_s

@@ -26,6 +26,7 @@ AT_ONCE: Final = 16
 async def set_up(scenario: Scenario, segment: Segment = WHOLE) -> list[dict[str, Any]]:
     """Let every user of a segment take the steps of the setup; what each captured, by user."""
     users = Users(scenario)
+    target = scenario.target
     picks = Picks(scenario, np.random.default_rng([scenario.seed, 2, segment.index]), segment)
     own = segment.users(scenario.users)
     captured = [name for step in scenario.setup for name in step.captured]
@@ -54,7 +55,7 @@ async def set_up(scenario: Scenario, segment: Segment = WHOLE) -> list[dict[str,
 
     pool.on_outcome = journeys.outcome
     try:
-        await open_pool(pool, scenario.target.host, scenario.target.port, ahead=0)
+        await open_pool(pool, target.host, target.port, tls=target.tls, ahead=0)
         for user in list(itertools.islice(waiting, AT_ONCE)):
             begin(user)
         while (pool.unfinished or journeys.next_due < math.inf) and not failed:

@@ -86,7 +86,7 @@ def summarise(run: Run) -> Summary:
     return Summary(
         title=scenario.title,
         scenario=scenario.path.name,
-        target=f"http://{scenario.target.authority}",
+        target=scenario.target.url,
         began=datetime.fromtimestamp(samples.began_unix_s, UTC).isoformat(timespec="seconds"),
         users=scenario.users,
         seed=scenario.seed,
