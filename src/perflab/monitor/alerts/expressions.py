@@ -46,7 +46,10 @@ class Rate(Selector, frozen=True, kw_only=True, tag="rate", tag_field="kind"):
 
 
 class Ratio(Selector, frozen=True, kw_only=True, tag="ratio", tag_field="kind"):
-    """One counter's rate over another's; no value while the other stands still."""
+    """One counter's rate over another's.
+
+    While the other stands still it is infinite, or NaN, which meets no condition, if both do.
+    """
 
     of: Selector
     window_s: Seconds
