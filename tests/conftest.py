@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import secrets
 import subprocess
 from collections.abc import Iterator
 
-import psycopg
 import pytest
-from psycopg import sql
 
+from databases import own_database
 from perflab.services import Postgres, PostgresSettings, Redis, Services, open_services
 
 pytest_plugins = ["redis_cluster", "servers_folder", "smoke_run", "workers"]
@@ -79,11 +77,5 @@ def own_services() -> Iterator[Services]:
 @pytest.fixture
 def database(postgres: Postgres) -> Iterator[str]:
     """The conninfo of an empty database that only this test uses."""
-    name = f"test_{secrets.token_hex(4)}"
-    with psycopg.connect(postgres.conninfo(), autocommit=True) as conn:
-        conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    try:
-        yield postgres.conninfo(name)
-    finally:
-        with psycopg.connect(postgres.conninfo(), autocommit=True) as conn:
-            conn.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    with own_database(postgres, "test") as conninfo:
+        yield conninfo

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
 
 import psycopg
 import pytest
-from psycopg import sql
 
+from databases import own_database
 from perflab.advisor.catalog import Catalog, read_catalog
 from perflab.services import Postgres
 
@@ -36,15 +35,8 @@ SHOP = """
 @pytest.fixture(scope="module")
 def shop(postgres: Postgres) -> Iterator[str]:
     """A database with the shop, shared by the tests of a module, which leave it as it is."""
-    name = f"shop_{secrets.token_hex(4)}"
-    with psycopg.connect(postgres.conninfo(), autocommit=True) as admin:
-        admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        with psycopg.connect(postgres.conninfo(name), autocommit=True) as conn:
-            conn.execute(SHOP)
-        try:
-            yield postgres.conninfo(name)
-        finally:
-            admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    with own_database(postgres, "shop", SHOP) as conninfo:
+        yield conninfo
 
 
 @pytest.fixture(scope="module")

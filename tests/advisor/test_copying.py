@@ -18,6 +18,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
+from databases import own_database
 from perflab.advisor.copying.sampling import plan_parts
 from perflab.advisor.copying.shape import Key, Table, read_shape, with_parents
 from perflab.advisor.copying.transfer import Extent, fill
@@ -132,11 +133,8 @@ def databases_of(postgres: Postgres) -> set[str]:
 @pytest.fixture
 def into(postgres: Postgres) -> Iterator[str]:
     """An empty database for the copy."""
-    name = f"into_{secrets.token_hex(4)}"
-    with psycopg.connect(postgres.conninfo(), autocommit=True) as conn:
-        conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        yield postgres.conninfo(name)
-        conn.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    with own_database(postgres, "into") as conninfo:
+        yield conninfo
 
 
 def test_advice_is_measured_on_a_copy_and_the_target_is_shown_to_be_as_it_was(

@@ -23,6 +23,21 @@ from pathlib import Path
 from perflab.services import ServiceError, attach_services
 services = attach_services(Path(sys.argv[1]))
 """
+RESTART_BOTH = """
+try:
+    while True:
+        services.postgres.restart('immediate'); services.redis.restart()
+        print(1, flush=True)
+except ServiceError as error:
+    print(error, flush=True)
+"""
+RESTART_EDGE = """
+task = f"server {{ listen {services.edge.host}:{services.edge.port}; return 204; }}"
+while True:
+    services.edge.restart(); print("restarted", flush=True)
+    services.edge.serve(task); print("served", flush=True)
+    services.edge.stop(kill=True); print("killed", flush=True)
+"""
 
 
 def until(true: Callable[[], object], limit_s: float = LIMIT_S) -> bool:
@@ -46,6 +61,13 @@ def watchdog_of(owner: int, home: str = "") -> psutil.Process:
             if "warden.py" in line and home in line:
                 return child
     raise AssertionError(f"process {owner} has no watchdog {home}")
+
+
+def attached(share: Path, program: str) -> subprocess.Popen[str]:
+    """A process that attaches to shared services and does something with them."""
+    return subprocess.Popen(
+        [sys.executable, "-c", ATTACH + program, share], stdout=subprocess.PIPE, text=True
+    )
 
 
 class Owner:

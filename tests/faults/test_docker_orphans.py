@@ -22,8 +22,7 @@ from perflab.services.docker.volumes import drop, find_kept
 from perflab.services.owner import Mark
 from perflab.services.warden import machine
 
-from .owners import ATTACH, STAY, Owner, homes_of, until
-from .test_orphans import RESTART_EDGE
+from .owners import RESTART_BOTH, RESTART_EDGE, STAY, Owner, attached, homes_of, until
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
@@ -171,17 +170,7 @@ def test_owner_killed_while_another_process_restarts_leaves_nothing(
 ) -> None:
     owner = own(OPEN + STAY)
     share = owner.share()
-    program = ATTACH + (
-        "try:\n"
-        "    while True:\n"
-        "        services.postgres.restart('immediate'); services.redis.restart()\n"
-        "        print(1, flush=True)\n"
-        "except ServiceError as error:\n"
-        "    print(error, flush=True)\n"
-    )
-    other = subprocess.Popen(
-        [sys.executable, "-c", program, share], stdout=subprocess.PIPE, text=True
-    )
+    other = attached(share, RESTART_BOTH)
     try:
         assert other.stdout is not None
         with other.stdout:

@@ -20,7 +20,17 @@ from jupyter_client.manager import KernelManager
 from perflab.services import attach_services, open_services, warden
 from perflab.services.home import sweep
 
-from .owners import ATTACH, LIMIT_S, STAY, Owner, homes_of, until, watchdog_of
+from .owners import (
+    LIMIT_S,
+    RESTART_BOTH,
+    RESTART_EDGE,
+    STAY,
+    Owner,
+    attached,
+    homes_of,
+    until,
+    watchdog_of,
+)
 
 OPEN = """
 import os, sys, threading, time
@@ -33,13 +43,6 @@ services = open_services(
 print(services.share(), flush=True)
 """
 OPEN_EDGE = OPEN.replace('"postgres", "redis", ', "")
-RESTART_EDGE = """
-task = f"server {{ listen {services.edge.host}:{services.edge.port}; return 204; }}"
-while True:
-    services.edge.restart(); print("restarted", flush=True)
-    services.edge.serve(task); print("served", flush=True)
-    services.edge.stop(kill=True); print("killed", flush=True)
-"""
 
 
 def processes_of(home: Path, *, and_watchdog: bool = True) -> list[str]:
@@ -195,12 +198,8 @@ def test_server_restarted_by_another_process_ends_with_its_owner(
 ) -> None:
     owner = own(OPEN + STAY)
     share = owner.share()
-    program = ATTACH + "services.postgres.restart(); services.redis.restart()\nprint(1, flush=True)"
-    other = subprocess.Popen(
-        [sys.executable, "-c", program + ("\ntime.sleep(600)" if attached_stays else ""), share],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    program = "services.postgres.restart(); services.redis.restart()\nprint(1, flush=True)\n"
+    other = attached(share, program + (STAY if attached_stays else ""))
     try:
         assert other.stdout is not None
         with other.stdout:
@@ -224,17 +223,7 @@ def test_owner_killed_while_another_process_restarts_leaves_nothing(
 ) -> None:
     owner = own(OPEN + STAY)
     share = owner.share()
-    program = ATTACH + (
-        "try:\n"
-        "    while True:\n"
-        "        services.postgres.restart('immediate'); services.redis.restart()\n"
-        "        print(1, flush=True)\n"
-        "except ServiceError as error:\n"
-        "    print(error, flush=True)\n"
-    )
-    other = subprocess.Popen(
-        [sys.executable, "-c", program, share], stdout=subprocess.PIPE, text=True
-    )
+    other = attached(share, RESTART_BOTH)
     assert other.stdout is not None
     with other.stdout:
         assert other.stdout.readline() == "1\n"

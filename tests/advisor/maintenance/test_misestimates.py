@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
 
 import psycopg
 import pytest
-from psycopg import sql
 
+from databases import own_database
 from perflab.advisor.catalog import Catalog, read_catalog
 from perflab.advisor.maintenance.cures import Diagnosis, _name, diagnose
 from perflab.advisor.maintenance.findings import Limits
@@ -37,15 +36,8 @@ TABLES = """
 
 @pytest.fixture(scope="module")
 def goods(postgres: Postgres) -> Iterator[str]:
-    name = f"goods_{secrets.token_hex(4)}"
-    with psycopg.connect(postgres.conninfo(), autocommit=True) as admin:
-        admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        with psycopg.connect(postgres.conninfo(name), autocommit=True) as conn:
-            conn.execute(TABLES)
-        try:
-            yield postgres.conninfo(name)
-        finally:
-            admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    with own_database(postgres, "goods", TABLES) as conninfo:
+        yield conninfo
 
 
 @pytest.fixture(scope="module")
