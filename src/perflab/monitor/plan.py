@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import re
-import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Annotated, Any, Final, Literal, TypeAlias, Union, get_args, get_origin
+from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -23,6 +21,16 @@ from perflab.monitor.declarations import (
 )
 from perflab.monitor.documentation import field_docs
 from perflab.monitor.errors import MonitorError
+from perflab.monitor.kinds import check_buckets, is_number, item_of, struct_of
+from perflab.monitor.names import (
+    bound_label,
+    check_label,
+    check_metric,
+    in_base_unit,
+    joined,
+    label_value,
+    plain,
+)
 
 Labels: TypeAlias = tuple[tuple[str, str], ...]
 Sample: TypeAlias = tuple[str, str, Labels, float]
@@ -31,14 +39,8 @@ Extract: TypeAlias = Callable[[Any, Labels], Iterator[Sample]]
 
 Kind: TypeAlias = Literal["counter", "gauge", "histogram"]
 
-_METRIC: Final = re.compile(r"[a-z][a-z0-9_]*")
-_LABEL: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9_]*")
-_TAKEN: Final = frozenset({"le", "quantile"})
-"""Labels with a meaning of their own in Prometheus."""
 _SUFFIXES: Final = ("_total", "_count", "_sum", "_bucket", "_created", "_info")
 """What a name may not end in, since it would be taken for a part of another kind of metric."""
-_UNITS: Final = (("_ms", "_seconds", 1e-3), ("_us", "_seconds", 1e-6), ("_s", "_seconds", 1.0))
-"""The package's suffixes of durations, and the base unit that Prometheus wants."""
 _BASE_UNITS: Final = ("seconds", "bytes")
 
 
@@ -87,22 +89,6 @@ def make_plan(struct: type[msgspec.Struct], shape: Shape, prefix: str, labels: L
     return Plan(struct, planner.families, extract)
 
 
-def check_metric(name: str) -> str:
-    """The name, if a metric's may begin with it, else a MonitorError."""
-    if not _METRIC.fullmatch(name) or name.endswith("_") or "__" in name:
-        raise MonitorError(
-            f"{name!r} is no name of a metric; use lower-case letters, digits and underscores"
-        )
-    return name
-
-
-def check_label(name: str) -> str:
-    """The name, if a label can have it, else a MonitorError."""
-    if not _LABEL.fullmatch(name) or name in _TAKEN:
-        raise MonitorError(f"{name!r} cannot be a label")
-    return name
-
-
 class _Planner:
     def __init__(self) -> None:
         self.families: dict[str, Family] = {}
@@ -135,17 +121,17 @@ class _Planner:
             kind = fields[name]
             match declaration:
                 case Counter() | Gauge():
-                    if not _is_number(kind):
+                    if not is_number(kind):
                         raise MonitorError(f"{where} is no number and cannot be a metric")
-                    text = docs.get(name, _plain(name))
+                    text = docs.get(name, plain(name))
                     parts.append((name, self.number(declaration, prefix, name, names, text)))
                 case Distribution():
-                    _check_buckets(kind, where)
-                    text = docs.get(name, _plain(name))
+                    check_buckets(kind, where)
+                    text = docs.get(name, plain(name))
                     parts.append((name, self.buckets(declaration, prefix, name, names, text)))
                 case Part():
-                    inner = _struct(kind, where)
-                    under = _joined(
+                    inner = struct_of(kind, where)
+                    under = joined(
                         prefix, name if declaration.prefix is None else declaration.prefix
                     )
                     own = tuple(sorted(declaration.labels.items()))
@@ -153,9 +139,9 @@ class _Planner:
                     extract = self.struct(inner, declaration.shape, under, all_names, own)
                     parts.append((name, _optional(extract)))
                 case Each():
-                    inner = _struct(_item(kind, (tuple, list), where), where)
+                    inner = struct_of(item_of(kind, (tuple, list), where), where)
                     all_names = _added(names, [declaration.label], where)
-                    under = _joined(prefix, declaration.prefix)
+                    under = joined(prefix, declaration.prefix)
                     extract = self.struct(
                         inner, declaration.shape, under, all_names, but=declaration.by
                     )
@@ -179,18 +165,18 @@ class _Planner:
     ) -> Extract:
         """How one value of a dict gives samples."""
         name = where.rpartition(".")[2]
-        item = _item(kind, (dict, Mapping), where)
+        item = item_of(kind, (dict, Mapping), where)
         if isinstance(declaration.of, Counter | Gauge):
-            if not _is_number(item):
+            if not is_number(item):
                 raise MonitorError(f"{where} holds no numbers and cannot be a metric")
-            text = docs.get(name, _plain(name))
+            text = docs.get(name, plain(name))
             return self.number(declaration.of, prefix, name, names, text)
         if isinstance(declaration.of, Distribution):
-            _check_buckets(item, where)
-            text = docs.get(name, _plain(name))
+            check_buckets(item, where)
+            text = docs.get(name, plain(name))
             return self.buckets(declaration.of, prefix, name, names, text)
-        under = _joined(prefix, declaration.prefix)
-        return self.struct(_struct(item, where), declaration.of, under, names)
+        under = joined(prefix, declaration.prefix)
+        return self.struct(struct_of(item, where), declaration.of, under, names)
 
     def number(
         self,
@@ -205,9 +191,9 @@ class _Planner:
             raise MonitorError(f"{field}: a scale needs a name that tells the unit")
         name, scale = declaration.name, declaration.scale
         if name is None:
-            name, scale = _in_base_unit(field)
+            name, scale = in_base_unit(field)
         is_counter = isinstance(declaration, Counter)
-        full = _joined(prefix, name.removesuffix("_total") if is_counter else name)
+        full = joined(prefix, name.removesuffix("_total") if is_counter else name)
         self.enter(full, "counter" if is_counter else "gauge", declaration.help or text, names)
         read, suffix = (_count, "_total") if is_counter else (_level, "")
 
@@ -226,7 +212,7 @@ class _Planner:
         text: str,
     ) -> Extract:
         """How a histogram gives samples; enters its family."""
-        full = _joined(prefix, declaration.name or _in_base_unit(field)[0])
+        full = joined(prefix, declaration.name or in_base_unit(field)[0])
         self.enter(full, "histogram", declaration.help or text, names)
 
         def extract(value: Any, labels: Labels) -> Iterator[Sample]:
@@ -237,7 +223,7 @@ class _Planner:
             below = 0
             for bound, count in zip((*value.bounds, math.inf), value.counts, strict=True):
                 below += count
-                yield full, "_bucket", (*labels, ("le", _bound(bound))), float(below)
+                yield full, "_bucket", (*labels, ("le", bound_label(bound))), float(below)
             yield full, "_count", labels, float(below)
             yield full, "_sum", labels, _count(value.sum, full)
 
@@ -293,11 +279,6 @@ def _keyed(part: Extract, label: str) -> Extract:
     return extract
 
 
-def label_value(value: object) -> str:
-    """As text that UTF-8 can carry."""
-    return str(value).encode("utf-8", "backslashreplace").decode("utf-8")
-
-
 def _level(value: Any, name: str) -> float:
     if not isinstance(value, int | float):
         raise TypeError(f"{name} is {value!r}, no number")
@@ -311,68 +292,8 @@ def _count(value: Any, name: str) -> float:
     return found
 
 
-def _in_base_unit(field: str) -> tuple[str, float]:
-    for suffix, unit, scale in _UNITS:
-        if field.endswith(suffix):
-            return field.removesuffix(suffix) + unit, scale
-    return field, 1.0
-
-
-def _joined(*parts: str) -> str:
-    return "_".join(part for part in parts if part)
-
-
 def _added(names: tuple[str, ...], more: Sequence[str], where: str) -> tuple[str, ...]:
     for name in more:
         if check_label(name) in names:
             raise MonitorError(f"{where} bears the label {name!r} twice")
     return (*names, *more)
-
-
-def _bare(kind: Any) -> Any:
-    """The type without ``Annotated`` and ``None``."""
-    origin = get_origin(kind)
-    if origin is Annotated:
-        return _bare(get_args(kind)[0])
-    if origin in (Union, types.UnionType):
-        rest = [one for one in get_args(kind) if one is not type(None)]
-        return _bare(rest[0]) if len(rest) == 1 else kind
-    return kind
-
-
-def _check_buckets(kind: Any, where: str) -> None:
-    if _bare(kind) is not Buckets:
-        raise MonitorError(f"{where} is no histogram's Buckets, as its declaration says")
-
-
-def _plain(name: str) -> str:
-    """What a field without documentation is called."""
-    return f"{name.replace('_', ' ').capitalize()}."
-
-
-def _bound(value: float) -> str:
-    """As Prometheus writes it."""
-    return "+Inf" if value == math.inf else str(float(value))
-
-
-def _is_number(kind: Any) -> bool:
-    bare = _bare(kind)
-    if get_origin(bare) in (Union, types.UnionType):
-        return all(_is_number(one) for one in get_args(bare))
-    return bare in (int, float, bool)
-
-
-def _struct(kind: Any, where: str) -> type[msgspec.Struct]:
-    bare = _bare(kind)
-    if not (isinstance(bare, type) and issubclass(bare, msgspec.Struct)):
-        raise MonitorError(f"{where} is no Struct, as its declaration says")
-    return bare
-
-
-def _item(kind: Any, containers: tuple[Any, ...], where: str) -> Any:
-    """What a sequence or dict holds."""
-    bare = _bare(kind)
-    origin, held = get_origin(bare), [one for one in get_args(bare) if one is not Ellipsis]
-    if not (isinstance(origin, type) and issubclass(origin, containers) and held):
-        raise MonitorError(f"{where} is no {containers[0].__name__}, as its declaration says")
-    return held[-1]

@@ -19,15 +19,8 @@ from prometheus_client.registry import Collector
 
 from perflab.monitor.declarations import Shape
 from perflab.monitor.errors import MonitorError
-from perflab.monitor.plan import (
-    Family,
-    Plan,
-    Sample,
-    check_metric,
-    check_same,
-    label_value,
-    make_plan,
-)
+from perflab.monitor.names import check_metric, label_value
+from perflab.monitor.plan import Family, Plan, Sample, check_same, make_plan
 from perflab.monitor.shapes import known_shape
 
 Stats = Callable[[], msgspec.Struct]

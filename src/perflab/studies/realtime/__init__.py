@@ -8,23 +8,22 @@ from perflab.studies.realtime.many import measure_many
 from perflab.studies.realtime.pooling import measure_pooling
 from perflab.studies.realtime.thousand import measure_thousand
 from perflab.studies.realtime.verdicts import NOTEBOOK, judge, judge_settings
-from perflab.studies.realtime.views import (
+from perflab.studies.realtime.views.claims import plan_table, verdict_table
+from perflab.studies.realtime.views.connections import many_table, pooling_table, ramp_table
+from perflab.studies.realtime.views.delivery import (
     batching_table,
     delivery_plot,
     delivery_table,
     flood_table,
-    herd_table,
     knee_plot,
     knee_table,
+)
+from perflab.studies.realtime.views.losses import (
+    herd_table,
     losses_plot,
     losses_table,
-    many_table,
-    plan_table,
-    pooling_table,
-    ramp_table,
     redis_table,
     slow_table,
-    verdict_table,
 )
 
 __all__ = [
