@@ -43,7 +43,7 @@ def temporary() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(720)
 def test_the_batch_succeeds_and_prints_scorecard_and_path(batch: SmokeRun) -> None:
     assert batch.exit_code == 0, batch.output
     assert "Scorecard" in batch.output
