@@ -19,7 +19,9 @@ from load.server import Asked, Server, serving
 from perflab.cli import main
 from perflab.monitor.alerts import Target
 from perflab.monitor.alerts.scraping import scrape
+from perflab.services import Redis
 from perflab.services.ports import free_ports
+from realtime.scenarios.hubs import hub_of, scenario_file
 
 REQUESTS = "perflab_load_requests_total"
 SCENARIO = """
@@ -122,6 +124,7 @@ def test_thresholds_decide_the_exit_code_and_the_figures_are_written(
         ([], "http://192.0.2.1", "192.0.2.1 is not this machine"),
         ([], "ftp://127.0.0.1", "must be http or https"),
         ([], "nowhere", "must be like http://host:port"),
+        ([], "http://me:hush@127.0.0.1:1", "go into a header"),
         (["--data", "rows"], "", "write it as name=FILE.csv"),
         (["--data", "rows=x.csv"], "", "no such feeder"),
         (["--json", "/nowhere/x.json"], "", "there is no folder"),
@@ -166,3 +169,62 @@ def test_ctrl_c_prints_what_was_measured_so_far(server: Server, tmp_path: Path) 
     found = json.loads((tmp_path / "out.json").read_text())
     assert found["ended"] == "interrupted"
     assert found["total"]["good"] >= 5
+
+
+@pytest.fixture
+def sockets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str]]:
+    """Runs the command on a WebSocket scenario; exit code and what was said."""
+
+    def run(*arguments: str, **written: Any) -> tuple[int, str]:
+        path = scenario_file(tmp_path, **written)
+        monkeypatch.setattr(sys, "argv", ["perflab", "load", str(path), *arguments])
+        with pytest.raises(SystemExit) as left:
+            main()
+        return int(left.value.code or 0), " ".join(capsys.readouterr().out.split())
+
+    return run
+
+
+@pytest.mark.parametrize(("most", "missed"), [(20, 0), (15, 1)])
+def test_websockets_end_with_a_code_tables_and_files_too(
+    most: int, missed: int, sockets: Callable[..., tuple[int, str]],
+    tmp_path: Path, redis_server: Redis,
+) -> None:  # fmt: skip
+    files = [tmp_path / "out.json", tmp_path / "out.html"]
+    more = 'timeout_s = 1\nthresholds = ["connections >= 20", "missing <= 0"]'
+    with hub_of(redis_server, connections=most) as hub:
+        code, said = sockets(
+            "--target", hub.url, "--json", str(files[0]), "--html", str(files[1]), more=more
+        )
+    found: dict[str, Any] = json.loads(files[0].read_text())
+    void = bool(found["generator"]["void_reason"])  # where others keep the machine busy
+    assert code == (1 if missed or void else 0)
+    assert ("threshold missed: connections >= 20: 15" in said) == bool(missed)
+    assert ("5 connect" in said) == bool(missed)
+    assert found["total"]["connections"] == most
+    assert found["total"]["missing"] == 0
+    page = files[1].read_text()
+    assert "a &lt;crowd&gt;" in page
+    assert "<crowd>" not in page
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--target", "ws://192.0.2.1"], "192.0.2.1 is not this machine"),
+        (["--target", "ws://127.0.0.1:1,ws://192.0.2.1"], "192.0.2.1 is not this machine"),
+        (["--target", "http://127.0.0.1:1"], "must begin with ws:// or wss://"),
+        ([], "target: there is none"),
+        (["--target", "ws://127.0.0.1:1", "--workers", "2"], "--workers: a WebSocket scenario"),
+        (["--target", "ws://127.0.0.1:1", "--metrics-port", "9"], "--metrics-port: a WebSocket"),
+    ],
+)
+def test_a_mistake_with_websockets_is_one_line(
+    arguments: list[str], named: str, sockets: Callable[..., tuple[int, str]]
+) -> None:
+    code, said = sockets(*arguments)
+    assert code == 2
+    assert named in said
+    assert "Traceback" not in said

@@ -20,6 +20,8 @@ import httpx
 import psutil
 import pytest
 
+from perflab.paths import data_dir
+from perflab.realtime.scenarios import load_sockets, run_sockets, summarise_sockets
 from perflab.services.ports import free_ports
 
 PROFILES = Path(__file__).parent / "fixtures" / "profiles.toml"
@@ -43,10 +45,12 @@ def test_a_mistake_is_one_line_before_anything_starts() -> None:
         taken.listen()
         port = taken.getsockname()[1]
         assert f"--port {port}: is in use; choose another one" in refused("--port", str(port))
+        assert f"--hub-port {port}: is in use" in refused("--hub-port", str(port))
     assert "services='cloud' is unknown" in refused("--services", "cloud")
     assert "profile='huge' is unknown" in refused("--profile", "huge")
     assert "65535" in refused("--port", "70000")
     assert "--port" in refused("--port", "x")
+    assert "choose two" in refused("--port", "8123", "--hub-port", "8123")
     assert "there is no folder" in refused("--accounts", "/nowhere/accounts.csv")
 
 
@@ -63,7 +67,8 @@ def temporary() -> Iterator[Path]:
 def test_the_curl_lines_work_and_a_signal_leaves_nothing(
     number: signal.Signals, temporary: Path, tmp_path: Path
 ) -> None:
-    port = next(free_ports())
+    ports = free_ports()
+    port, hub_port = next(ports), next(ports)
     environment = {
         **os.environ,
         "PERFLAB_PROFILES": str(PROFILES),
@@ -80,6 +85,8 @@ def test_the_curl_lines_work_and_a_signal_leaves_nothing(
         "smoke",
         "--port",
         str(port),
+        "--hub-port",
+        str(hub_port),
         "--accounts",
         str(tmp_path / "accounts.csv"),
     ]
@@ -91,7 +98,7 @@ def test_the_curl_lines_work_and_a_signal_leaves_nothing(
         said = []
         for line in process.stdout:
             said.append(line.rstrip("\n"))
-            if line.endswith("/metrics\n"):
+            if line.startswith("the hub is at"):
                 break
         lines = [line for line in said if "curl -s" in line]
         assert len(lines) == 10, said
@@ -117,6 +124,14 @@ def test_the_curl_lines_work_and_a_signal_leaves_nothing(
             headers={"authorization": f"Bearer {accounts[-1]['token']}"},
         )
         assert task.status_code == 200
+        shipped = data_dir() / "scenarios" / "websocket_connections.toml"
+        sockets = load_sockets(
+            shipped,
+            target=f"ws://127.0.0.1:{hub_port}",
+            data={"account": tmp_path / "accounts.csv"},
+            duration_s=0.5,
+        )
+        assert summarise_sockets(run_sockets(sockets)).total.connections == 1_000
         # nothing of the demo's password where others could read it
         command_line = " ".join(psutil.Process(process.pid).cmdline())
         assert "password" not in command_line

@@ -64,7 +64,7 @@ def create_app(settings: ApiSettings, *, clock: Clock, beyond: Sequence[Purger] 
     without = settings.without
     memory = MemoryTier(_MEMORY_ENTRIES, max_bytes=_MEMORY_BYTES)
     redis = RedisTier(settings.redis, prefix=settings.prefix, budget_s=settings.cache_budget_s)
-    channels = ChannelLog(settings.redis, prefix=f"{settings.prefix}channels:")
+    channels = ChannelLog(settings.redis, prefix=settings.channels_prefix)
     parts = Parts(
         settings=settings,
         clock=clock,

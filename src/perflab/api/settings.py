@@ -80,6 +80,11 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
         if missing:
             raise ParameterError(f"policies: {', '.join(sorted(missing))} is missing")
 
+    @property
+    def channels_prefix(self) -> str:
+        """Of the channels' keys; hubs with the same one are ends of the same channels."""
+        return f"{self.prefix}channels:"
+
     def __repr__(self) -> str:
         return f"ApiSettings(prefix={self.prefix!r}, pool_size={self.pool_size})"
 

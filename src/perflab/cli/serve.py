@@ -7,6 +7,8 @@ import os
 import secrets
 import socket
 import time
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast, get_args
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from perflab.api.settings import ApiSettings
     from perflab.datasets import Datasets
     from perflab.parameters import RungChoice
+    from perflab.realtime.hub.apart import HubProcess
     from perflab.services import Services
 
 HOST = "127.0.0.1"
@@ -32,6 +35,10 @@ def serve(
     profile: Annotated[str, typer.Option(help="quick, standard or full: how much data.")] = "quick",
     port: Annotated[int, typer.Option(min=1, max=65_535, help="On 127.0.0.1.")] = 8000,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seeds the data.")] = 42,
+    hub_port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65_535, help="Serve WebSockets too, by a hub on this port."),
+    ] = None,
     accounts: Annotated[
         Path | None, typer.Option(help="Write users to this CSV file, for `perflab load`.")
     ] = None,
@@ -45,7 +52,8 @@ def serve(
         known = ", ".join(get_args(RungChoice))
         raise ParameterError(f"services={services!r} is unknown; choose one of {known}")
     sizes = load_profile(profile)
-    check_port(port)
+    ports = {"--port": port} if hub_port is None else {"--port": port, "--hub-port": hub_port}
+    check_ports(ports)
     if accounts is not None and not accounts.parent.is_dir():
         raise ParameterError(f"--accounts {accounts}: there is no folder {accounts.parent}")
 
@@ -62,15 +70,22 @@ def serve(
         datasets = Datasets(opened.postgres, sizes, seed)
         try:
             conninfo = _database(datasets)
-            check_port(port)  # it was free a while ago
-            _run(conninfo, opened, port, accounts)
+            check_ports(ports)  # they were free a while ago
+            _run(conninfo, opened, port, hub_port, accounts)
         finally:
             datasets.close()
     console.print("stopped; the servers are down and nothing is left")
 
 
-def check_port(port: int) -> None:
-    """A ParameterError for a port that nobody could listen on now."""
+def check_ports(ports: Mapping[str, int]) -> None:
+    """A ParameterError for a port that nobody could listen on now, by the option that names it."""
+    for option, port in ports.items():
+        _check_port(option, port)
+    if len(set(ports.values())) < len(ports):
+        raise ParameterError(f"{' and '.join(ports)} are the same; choose two")
+
+
+def _check_port(option: str, port: int) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         # as servers do: connections in TIME_WAIT do not make a port look taken
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -79,7 +94,7 @@ def check_port(port: int) -> None:
         except OSError as error:
             taken = error.errno == errno.EADDRINUSE
             reason = "is in use" if taken else f"cannot be used ({error.strerror})"
-            raise ParameterError(f"--port {port}: {reason}; choose another one") from None
+            raise ParameterError(f"{option} {port}: {reason}; choose another one") from None
 
 
 def _database(datasets: Datasets) -> str:
@@ -112,7 +127,9 @@ def _busiest_user(conninfo: str) -> int:
     return int(row[0])
 
 
-def _run(conninfo: str, servers: Services, port: int, accounts: Path | None) -> None:
+def _run(
+    conninfo: str, servers: Services, port: int, hub_port: int | None, accounts: Path | None
+) -> None:
     import asyncio
 
     import uvloop
@@ -139,16 +156,38 @@ def _run(conninfo: str, servers: Services, port: int, accounts: Path | None) -> 
     # the data was "taken" at a moment of its own, and goes on from there
     behind_s = time.time() - NOW.timestamp()
     app = create_app(settings, clock=lambda: time.time() - behind_s)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(
-            serve_app(
-                app, host=HOST, port=port, ready=lambda: _greet(port, user_id, email, password)
-            )
+
+    def ready() -> None:
+        _greet(port, user_id, email, password)
+        if hub_port is not None:
+            console.print(f"the hub is at {hub.url}", soft_wrap=True)
+
+    with ExitStack() as stack:
+        if hub_port is not None:
+            hub = stack.enter_context(_hub(servers, settings, hub_port))
+        runner = stack.enter_context(asyncio.Runner(loop_factory=uvloop.new_event_loop))
+        runner.run(serve_app(app, host=HOST, port=port, ready=ready))
+
+
+def _hub(servers: Services, settings: ApiSettings, port: int) -> HubProcess:
+    """A hub of the API's channels, which takes the API's tokens."""
+    from perflab.realtime.hub.apart import HubProcess
+    from perflab.realtime.hub.process import HubOrder
+
+    return HubProcess(
+        HubOrder(
+            redis=servers.redis.url(),
+            secret=settings.secret,
+            prefix=settings.channels_prefix,
+            host=HOST,
+            port=port,
         )
+    )
 
 
 def _write_accounts(path: Path, settings: ApiSettings) -> None:
     """As many users as the largest of the plan's scenarios has, signed in."""
+    from perflab.realtime.tokens import Tokens
     from perflab.studies.api.site import signed_in
     from perflab.studies.load.accounts import write_accounts
     from perflab.studies.load.planned import USERS
@@ -156,7 +195,7 @@ def _write_accounts(path: Path, settings: ApiSettings) -> None:
     password = secrets.token_urlsafe(12)
     people = signed_in(settings.postgres, settings.secret, password, USERS)
     try:
-        write_accounts(path, people, password)
+        write_accounts(path, people, password, Tokens(settings.secret))
     except OSError as error:
         raise ParameterError(f"--accounts {path}: cannot be written ({error.strerror})") from None
     console.print(f"{len(people)} users: {path}", soft_wrap=True)

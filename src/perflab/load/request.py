@@ -49,7 +49,9 @@ class Target(msgspec.Struct, frozen=True):
             host, port = parts.hostname, parts.port
         except ValueError as error:
             raise LoadError(f"url: {url!r}: {error}") from None
-        if not host or parts.username is not None:
+        if parts.username is not None:
+            raise LoadError("url: a user name and a password go into a header, not into the URL")
+        if not host:
             raise LoadError(f"url: must be like http://host:port, not {url!r}")
         if parts.path not in ("", "/") or parts.query or parts.fragment:
             raise LoadError(f"url: {url!r} has a path; give it to the requests instead")

@@ -12,11 +12,14 @@ import numpy as np
 import pytest
 
 from perflab.datasets import Datasets
-from perflab.load.scenarios import VERDICTS
+from perflab.load.scenarios import VERDICTS, Times
+from perflab.load.scenarios.summary import Generator, Threshold
 from perflab.measure.claims import load_claims
 from perflab.measure.results import Origin, Result
 from perflab.profiles import load_profiles
+from perflab.realtime.hub.process import HubReport
 from perflab.realtime.hub.stats import HubStats
+from perflab.realtime.scenarios import SocketFigures, SocketSummary
 from perflab.report.not_run import NotRun
 from perflab.services import Redis, Services
 from perflab.studies.api.site import make_site
@@ -147,24 +150,43 @@ def test_scenarios_are_counted_with_the_connections_and_without(trials: tuple[Tr
 
 
 def some_crowd(**changes: Any) -> Crowd:
-    stats = HubStats(**dict.fromkeys(HubStats.__struct_fields__, 0))
-    crowd = Crowd(
-        asked=1000, held=1000, opening_s=1.0, seconds=1.0, published=2, expected=40,
-        latency_s=np.full(40, 0.01), hub=stats, hub_cpu_s=0.1, hub_bytes=2**20,
+    total = SocketFigures(
+        connections=1000, opening_s=1.0, published=2, expected=40, delivered=40, missing=0,
+        duplicates=0, errors={}, attempts=1002, published_per_s=2.0, deliveries_per_s=40.0,
+        latency=Times(**dict.fromkeys(Times.__struct_fields__, 10.0)),
     )  # fmt: skip
-    return replace(crowd, **changes)
+    summary = SocketSummary(
+        title="sockets", scenario="s.toml", target="ws://127.0.0.1:1", began="", seed=1,
+        duration_s=1.0, ended="done", reason="", seconds=1.0, thresholds=(),
+        generator=Generator(busy_share=0.1, late_p99_ms=1.0, void_reason=""),
+        connections=1000, channels=50, lane="normal", message_bytes=200,
+        total=msgspec.structs.replace(total, **changes), over_time=(),
+    )  # fmt: skip
+    stats = HubStats(**dict.fromkeys(HubStats.__struct_fields__, 0))
+    hub = HubReport(stats=stats, cpu_s=0.1, rss_bytes=2**20, at=0.0)
+    return Crowd(summary=summary, hub=hub)
 
 
 def test_lost_connection_misses_the_claim_and_a_lost_delivery_is_told() -> None:
-    def judged(**changes: Any) -> Result:
-        (result,) = judge_connections(load_claims(), some_crowd(**changes), ORIGIN)
+    def judged(crowd: Crowd) -> Result:
+        (result,) = judge_connections(load_claims(), crowd, ORIGIN)
         return result
 
-    words = [judged(held=held).verdict for held in (1000, 999)]
+    words = [judged(some_crowd(connections=count)).verdict for count in (1000, 999)]
     assert [verdict.word for verdict in words if verdict] == ["met", "missed"]
-    assert judged().warnings == ()
-    assert judged(expected=41).warnings == ("1 of 41 deliveries did not come",)
+    assert judged(some_crowd()).warnings == ()
+    assert judged(some_crowd(missing=1)).warnings == ("1 of 40 deliveries did not come",)
+    assert judged(some_crowd(duplicates=2)).warnings == ("2 deliveries came twice",)
     assert judge_connections(load_claims(), NotRun("connections", "no"), ORIGIN) == []
+
+
+def test_a_hub_that_is_lost_is_told_and_no_section_that_was_not_run() -> None:
+    lost = replace(some_crowd(connections=0), hub=None)
+    (result,) = judge_connections(load_claims(), lost, ORIGIN)
+    assert result.verdict is not None
+    assert result.verdict.word == "missed"
+    assert result.warnings == ("the hub ended before the load did",)
+    assert "did not live to tell" in repr(crowd_table(lost))
 
 
 def test_connections_are_open_together_and_each_gets_its_channels_messages(
@@ -172,10 +194,13 @@ def test_connections_are_open_together_and_each_gets_its_channels_messages(
 ) -> None:
     crowd = hold_connections(redis_server, 60, 0.5, 3)
     assert isinstance(crowd, Crowd)
-    assert crowd.held == crowd.asked == crowd.hub.opened == 60
-    assert crowd.published > 0
-    assert len(crowd.latency_s) == crowd.expected >= crowd.published
-    assert (crowd.latency_s > 0).all()
+    total = crowd.summary.total
+    assert crowd.hub is not None
+    assert total.connections == crowd.summary.connections == crowd.hub.stats.opened == 60
+    assert total.published > 0
+    assert total.delivered == total.expected >= total.published
+    assert (total.missing, total.duplicates) == (0, 0)
+    assert 0 < total.latency.p50_ms <= total.latency.max_ms
     assert "60 WebSocket connections" in repr(crowd_table(crowd))
 
 
@@ -201,8 +226,12 @@ def test_tables_show_every_run(trials: tuple[Trial, ...]) -> None:
     assert len(quotas_frame(trials)) == 6
     assert quotas_table(trials).shown["quotas"].tolist() == [AS_PLANNED, WIDENED] * 3
     assert len(trials_table(trials).shown) == 6, "latency and service time of three scenarios"
-    assert len(demanded_table(trials).shown) == 6
-    assert len(files_table().shown) == 3
+    assert len(demanded_table(trials, NotRun("connections", "no")).shown) == 6
+    threshold = Threshold(condition="missing <= 0", value=0.0, holds=True)
+    crowd = some_crowd()
+    judged = replace(crowd, summary=msgspec.structs.replace(crowd.summary, thresholds=(threshold,)))
+    assert demanded_table(trials, judged).shown["demanded"].tolist()[6:] == ["missing <= 0"]
+    assert len(files_table().shown) == 4
     assert "of 3 scenarios" in quotas_plot(trials).axes[0].get_title(loc="left")
     results = judge_scenarios(load_claims(), trials, ORIGIN)
     assert len(verdict_table(results, load_claims()).shown) == 6

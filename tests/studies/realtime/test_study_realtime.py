@@ -19,6 +19,7 @@ from perflab.measure.statistics import Interval
 from perflab.profiles import RealtimeSizes, load_profiles
 from perflab.realtime.client import Outage
 from perflab.realtime.hub import HubSettings
+from perflab.realtime.scenarios.numbered import number_of
 from perflab.report.not_run import NotRun
 from perflab.services import Redis, Services
 from perflab.studies import realtime as study
@@ -113,6 +114,7 @@ def test_a_message_has_its_size_and_says_its_number() -> None:
     data = message(123, 4.5, 200)
     assert len(data) == 200
     assert data.startswith(b'[123,4.500000,"')
+    assert number_of(data) == 123
 
 
 def test_detection_and_reconnection_are_apart_and_who_is_not_back_has_no_time() -> None:

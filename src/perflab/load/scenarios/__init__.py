@@ -5,7 +5,7 @@ from perflab.load.scenarios.outcome import Progress, Run, part
 from perflab.load.scenarios.run import run_scenario
 from perflab.load.scenarios.scenario import Scenario, load_scenario
 from perflab.load.scenarios.schedule import Schedule, schedule_of
-from perflab.load.scenarios.summary import Summary, summarise
+from perflab.load.scenarios.summary import RunSummary, Summary, summarise
 
 __all__ = [
     "ERROR_KINDS",
@@ -13,6 +13,7 @@ __all__ = [
     "Figures",
     "Progress",
     "Run",
+    "RunSummary",
     "Scenario",
     "Schedule",
     "Second",

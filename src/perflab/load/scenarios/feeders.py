@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from perflab.config import convert_at, error_at
+from perflab.load.errors import LoadError
 from perflab.load.scenarios import file as written
 from perflab.load.scenarios.steps import Feeder
+
+USER: Final = "user"
+UNIQUE: Final = "unique"
+OWN_NAMES: Final = (USER, UNIQUE)
+"""Names that every request knows: the user's number from 0, and a text that no other has."""
+NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class FeederError(ValueError):
@@ -17,6 +26,32 @@ class FeederError(ValueError):
     def __init__(self, key: str, reason: str) -> None:
         super().__init__(reason)
         self.key = key
+
+
+def read_feeders(
+    path: Path, tables: Mapping[str, Any], users: int, data: Mapping[str, Path]
+) -> tuple[Feeder, ...]:
+    """The feeders of a scenario file; a ConfigError names key and reason of what is wrong.
+
+    Args:
+        path: the file.
+        tables: each a ``Feeder`` as it is written, by name.
+        users: how many there are.
+        data: CSV files that stand for the feeders of these names; a LoadError if one has none.
+    """
+    if unknown := set(data) - set(tables):
+        there = ", ".join(tables) or "none"
+        raise LoadError(f"--data {min(unknown)}: {path} has no such feeder; it has {there}")
+    found = []
+    for name, table in tables.items():
+        if not NAME.fullmatch(name) or name in OWN_NAMES:
+            raise error_at(path, ["feeder", name], "cannot be the name of a feeder")
+        feeder = convert_at(path, ["feeder", name], table, written.Feeder)
+        try:
+            found.append(fed(name, feeder, users, beside=path.parent, data=data.get(name)))
+        except FeederError as error:
+            raise error_at(path, ["feeder", name, error.key], str(error)) from None
+    return tuple(found)
 
 
 def fed(

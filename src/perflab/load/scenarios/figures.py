@@ -68,6 +68,10 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     peak_concurrency: int
     """The most requests that were under way at once."""
 
+    def value(self, metric: str) -> float:
+        """One of ``METRICS``."""
+        return METRICS[metric](self)
+
     @property
     def error_rate(self) -> float:
         """Errors as a share of the requests; NaN without any."""
@@ -132,8 +136,8 @@ def figures_of(
         },
         statuses=samples.statuses,
         throughput_per_s=int(counts[GOOD]) / (last - begin_s) if counts[GOOD] else 0.0,
-        latency=_times(samples.latency_s[good]),
-        service=_times(samples.service_s[good]),
+        latency=times_of(samples.latency_s[good]),
+        service=times_of(samples.service_s[good]),
         peak_concurrency=_peak(samples),
     )
 
@@ -147,7 +151,7 @@ def seconds_of(samples: LoadSamples, verdict: NDArray[np.int8], end_s: float) ->
     bins = []
     for at in range(number):
         here = due == at
-        latency, service = _times(samples.latency_s[here & good]), samples.service_s[here & good]
+        latency, service = times_of(samples.latency_s[here & good]), samples.service_s[here & good]
         bins.append(
             Second(
                 at_s=at * BIN_S,
@@ -157,13 +161,14 @@ def seconds_of(samples: LoadSamples, verdict: NDArray[np.int8], end_s: float) ->
                 errors=int((here & (verdict >= STATUS)).sum()),
                 p50_ms=latency.p50_ms,
                 p95_ms=latency.p95_ms,
-                service_p95_ms=_times(service).p95_ms,
+                service_p95_ms=times_of(service).p95_ms,
             )
         )
     return tuple(bins)
 
 
-def _times(seconds: Floats) -> Times:
+def times_of(seconds: Floats) -> Times:
+    """The times of a part; each percentile is one of them, by nearest rank."""
     values = np.sort(seconds) * 1e3
     if not len(values):
         return Times(**dict.fromkeys(Times.__struct_fields__, float("nan")))

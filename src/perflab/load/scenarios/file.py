@@ -66,7 +66,8 @@ class Closed(_Strict, frozen=True, tag="closed", tag_field="kind", kw_only=True)
     think: Literal["exponential", "constant"] = "exponential"
 
 
-Arrival = Constant | Poisson | Ramp | Step | Spike | Closed
+Open = Constant | Poisson | Ramp | Step | Spike
+Arrival = Open | Closed
 
 
 class Feeder(_Strict, frozen=True, kw_only=True):
@@ -119,6 +120,7 @@ class Flow(_Strict, frozen=True, kw_only=True):
 class ScenarioFile(_Strict, frozen=True, kw_only=True):
     """A scenario as it is written."""
 
+    kind: Literal["http"] = "http"
     title: str
     target: str = ""
     """The URL of the server; ``--target`` comes before it."""

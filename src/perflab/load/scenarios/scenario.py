@@ -6,27 +6,20 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, NoReturn
 
-from perflab.config import convert_at, error_at, load_toml
+from perflab.config import error_at, load_toml
 from perflab.load.arrivals import positive
 from perflab.load.errors import LoadError
 from perflab.load.request import Target, check_field_name
 from perflab.load.scenarios import file as written
+from perflab.load.scenarios.arriving import check_arrival
 from perflab.load.scenarios.conditions import Condition, parse
 from perflab.load.scenarios.extract import Source
-from perflab.load.scenarios.feeders import FeederError, fed
+from perflab.load.scenarios.feeders import NAME, OWN_NAMES, read_feeders
 from perflab.load.scenarios.steps import Feeder, Flow, Step
 from perflab.load.scenarios.template import TemplateError
 
-USER: Final = "user"
-UNIQUE: Final = "unique"
-OWN_NAMES: Final = (USER, UNIQUE)
-"""Names that every request knows: the user's number from 0, and a text that no other has."""
-MOST_REQUESTS: Final = 20_000_000
-"""A request costs about 60 bytes."""
-
-_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 Steps = list[str | int]
 
 
@@ -92,8 +85,8 @@ class _Reader:
             self._refuse(["warmup_s"], "must be shorter than duration_s")
         length = file.duration_s if duration_s is None else positive("duration_s", duration_s)
         aim = self._target(target)
-        self._check_arrival(length)
-        feeders = self._feeders()
+        check_arrival(self._path, file.arrival, length)
+        feeders = read_feeders(self._path, file.feeder, file.users, self._data)
         flows: list[Flow] = []
         known = {*OWN_NAMES, *(name for feeder in feeders for name in feeder.rows[0])}
         setup = self._steps(file.setup, ["setup"], known, 0)
@@ -130,58 +123,6 @@ class _Reader:
         except LoadError as error:
             self._refuse(["target"], str(error))
 
-    def _check_arrival(self, duration: float) -> None:
-        arrival = self._file.arrival
-        match arrival:
-            case written.Closed():
-                return
-            case written.Ramp():
-                mean = (arrival.from_per_s + arrival.to_per_s) / 2
-                key = "to_per_s"
-            case written.Step():
-                mean = sum(arrival.rates_per_s) / len(arrival.rates_per_s)
-                key = "rates_per_s"
-            case written.Spike():
-                if arrival.at_s + arrival.spike_s >= duration:
-                    self._refuse(
-                        ["arrival", "at_s"], f"the spike must end before the {duration:g} s do"
-                    )
-                mean, key = max(arrival.base_per_s, arrival.peak_per_s), "peak_per_s"
-            case _:
-                mean, key = arrival.rate_per_s, "rate_per_s"
-        if not mean > 0:
-            self._refuse(["arrival", key], "the rate is 0 all the time, so nothing would be sent")
-        if mean * duration > MOST_REQUESTS:
-            self._refuse(
-                ["arrival", key],
-                f"{mean * duration:,.0f} requests in all; at most {MOST_REQUESTS:,} are recorded",
-            )
-
-    def _feeders(self) -> tuple[Feeder, ...]:
-        if unknown := set(self._data) - set(self._file.feeder):
-            there = ", ".join(self._file.feeder) or "none"
-            raise LoadError(
-                f"--data {min(unknown)}: {self._path} has no such feeder; it has {there}"
-            )
-        found = []
-        for name, table in self._file.feeder.items():
-            if not _NAME.fullmatch(name) or name in OWN_NAMES:
-                self._refuse(["feeder", name], "cannot be the name of a feeder")
-            feeder = convert_at(self._path, ["feeder", name], table, written.Feeder)
-            try:
-                found.append(
-                    fed(
-                        name,
-                        feeder,
-                        self._file.users,
-                        beside=self._path.parent,
-                        data=self._data.get(name),
-                    )
-                )
-            except FeederError as error:
-                self._refuse(["feeder", name, error.key], str(error))
-        return tuple(found)
-
     def _steps(
         self, given: Sequence[written.RequestStep], at: Steps, known: set[str], first: int
     ) -> tuple[Step, ...]:
@@ -214,7 +155,7 @@ class _Reader:
 
     def _check_sources(self, one: written.RequestStep, here: Steps, known: set[str]) -> None:
         for name in one.capture:
-            if not _NAME.fullmatch(name) or name in OWN_NAMES or name in self._file.feeder:
+            if not NAME.fullmatch(name) or name in OWN_NAMES or name in self._file.feeder:
                 self._refuse([*here, "capture", name], "cannot be the name of a captured value")
         sources: list[tuple[Steps, Source]] = [
             *(([*here, "capture", name], source) for name, source in one.capture.items()),

@@ -8,8 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from perflab.load import arrivals
-from perflab.load.scenarios import file as written
+from perflab.load.scenarios.arriving import due_times
 from perflab.load.scenarios.scenario import Scenario
 
 Floats = NDArray[np.float64]
@@ -55,7 +54,7 @@ def schedule_of(scenario: Scenario) -> Schedule:
     The rate is one of requests: flows begin at it, divided by the mean number of requests in one.
     """
     per_flow = float(np.dot(shares(scenario), [len(flow.steps) for flow in scenario.flows]))
-    due_s = _due(scenario, 1 / per_flow)
+    due_s = due_times(scenario.arrival, scenario.duration_s, scenario.seed, 1 / per_flow)
     rng = generator(scenario)
     flow = rng.choice(len(scenario.flows), size=len(due_s), p=shares(scenario))
     user = rng.integers(scenario.users, size=len(due_s))
@@ -80,33 +79,3 @@ def shares(scenario: Scenario) -> Floats:
 def generator(scenario: Scenario, segment: Segment = WHOLE) -> np.random.Generator:
     """For everything that is drawn but the arrivals, which take the seed itself."""
     return np.random.default_rng([scenario.seed, 1, segment.index])
-
-
-def _due(scenario: Scenario, factor: float) -> Floats:
-    arrival, seconds, seed = scenario.arrival, scenario.duration_s, scenario.seed
-    match arrival:
-        case written.Constant():
-            return arrivals.constant(arrival.rate_per_s * factor, seconds=seconds)
-        case written.Poisson():
-            return arrivals.poisson(arrival.rate_per_s * factor, seed=seed, seconds=seconds)
-        case written.Ramp():
-            ends = arrival.from_per_s * factor, arrival.to_per_s * factor
-            return arrivals.ramp(*ends, seconds=seconds, seed=_seed(arrival, seed))
-        case written.Step():
-            rates = [rate * factor for rate in arrival.rates_per_s]
-            return arrivals.steps(rates, step_s=seconds / len(rates), seed=_seed(arrival, seed))
-        case written.Spike():
-            return arrivals.spike(
-                arrival.base_per_s * factor,
-                arrival.peak_per_s * factor,
-                seconds=seconds,
-                at_s=arrival.at_s,
-                spike_s=arrival.spike_s,
-                seed=_seed(arrival, seed),
-            )
-        case written.Closed():
-            return np.empty(0)
-
-
-def _seed(arrival: written.Ramp | written.Step | written.Spike, seed: int) -> int | None:
-    return seed if arrival.spacing == "poisson" else None

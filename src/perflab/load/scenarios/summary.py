@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, Self
 
 import msgspec
 import numpy as np
 
 from perflab import __version__
+from perflab.load.scenarios.conditions import Condition, Measured
 from perflab.load.scenarios.figures import Figures, Second, seconds_of
 from perflab.load.scenarios.outcome import Ended, Run, part
 
@@ -21,6 +22,15 @@ class Threshold(msgspec.Struct, frozen=True, kw_only=True):
     condition: str
     value: float
     holds: bool
+
+    @classmethod
+    def judged(cls, condition: Condition, figures: Measured) -> Self:
+        """What became of a condition."""
+        return cls(
+            condition=condition.text,
+            value=condition.value(figures),
+            holds=condition.holds(figures),
+        )
 
 
 class StepFigures(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,8 +54,8 @@ class Generator(msgspec.Struct, frozen=True, kw_only=True):
     """How far their clocks may have been apart at the start."""
 
 
-class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """A run as it is written to a file."""
+class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """What the documents of all kinds of runs have in common."""
 
     format: int = FORMAT
     perflab: str = __version__
@@ -53,18 +63,13 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     scenario: str
     target: str
     began: str
-    users: int
     seed: int
     duration_s: float
-    warmup_s: float
     ended: Ended
     reason: str
     """Why it was aborted."""
     seconds: float
     """How long it went on."""
-    total: Figures
-    steps: tuple[StepFigures, ...]
-    over_time: tuple[Second, ...]
     thresholds: tuple[Threshold, ...]
     generator: Generator
 
@@ -78,10 +83,19 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class Summary(RunSummary, frozen=True, kw_only=True):
+    """An HTTP run as it is written to a file."""
+
+    users: int
+    warmup_s: float
+    total: Figures
+    steps: tuple[StepFigures, ...]
+    over_time: tuple[Second, ...]
+
+
 def summarise(run: Run) -> Summary:
     """The figures of a run, and its thresholds judged; the warm-up is left out of all but time."""
     scenario, samples = run.scenario, run.samples
-    judged = [(condition, part(run, condition.step)) for condition in scenario.thresholds]
     late = float(samples.percentiles_s([0.99], "pacing")[0]) * 1e3
     return Summary(
         title=scenario.title,
@@ -100,14 +114,7 @@ def summarise(run: Run) -> Summary:
             StepFigures(name=step.name, figures=part(run, step.name)) for step in scenario.steps
         ),
         over_time=seconds_of(samples, run.verdict, run.seconds),
-        thresholds=tuple(
-            Threshold(
-                condition=condition.text,
-                value=condition.value(figures),
-                holds=condition.holds(figures),
-            )
-            for condition, figures in judged
-        ),
+        thresholds=tuple(Threshold.judged(one, part(run, one.step)) for one in scenario.thresholds),
         generator=Generator(
             busy_share=samples.busy_share,
             late_p99_ms=late if np.isfinite(late) else float("nan"),

@@ -13,8 +13,9 @@ import numpy as np
 from perflab.load.plan import Wire
 from perflab.load.pool import Pool
 from perflab.load.recorder import Recorder
+from perflab.load.scenarios.feeders import USER
 from perflab.load.scenarios.journeys import Head
-from perflab.load.scenarios.scenario import USER, Scenario
+from perflab.load.scenarios.scenario import Scenario
 from perflab.load.scenarios.schedule import Segment
 from perflab.load.scenarios.steps import Step
 

@@ -4,25 +4,48 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Final
 
+from perflab.realtime.tokens import Tokens
 from perflab.studies.api.site import Person
 
+HUB_COLUMN: Final = "hub_token"
+_LASTS_S: Final = 86_400.0
+"""Of a token for hubs."""
 
-def write_accounts(path: Path, people: Sequence[Person], password: str) -> None:
-    """A row a user: e-mail, password, address, token, task; nobody else may read the file.
 
-    An OSError where the disk does not take it.
+def write_accounts(
+    path: Path, people: Sequence[Person], password: str, hub: Tokens | None = None
+) -> None:
+    """A row a user: e-mail, password, address, token, task, and with ``hub`` a token for hubs.
+
+    Nobody else may read the file. An OSError where the disk does not take it.
     """
+    columns = ["email", "password", "address", "token", "task"]
+    rows: list[list[str | int]] = [
+        [person.email, password, address_of(number), person.token, person.task_id]
+        for number, person in enumerate(people)
+    ]
+    if hub is not None:
+        columns.append(HUB_COLUMN)
+        for row, person in zip(rows, people, strict=True):
+            row.append(hub.sign(str(person.user_id), _LASTS_S))
+    _write(path, columns, rows)
+
+
+def write_hub_tokens(path: Path, hub: Tokens, count: int) -> None:
+    """A row a user with a token for hubs; nobody else may read the file."""
+    _write(path, [HUB_COLUMN], ([hub.sign(str(user), _LASTS_S)] for user in range(count)))
+
+
+def _write(path: Path, columns: list[str], rows: Iterable[Sequence[str | int]]) -> None:
     private = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(private, "w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file)
-        rows.writerow(["email", "password", "address", "token", "task"])
-        for number, person in enumerate(people):
-            rows.writerow(
-                [person.email, password, address_of(number), person.token, person.task_id]
-            )
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows(rows)
 
 
 def address_of(number: int) -> str:

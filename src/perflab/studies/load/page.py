@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
+from matplotlib.figure import Figure
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
@@ -12,8 +14,10 @@ from rich.table import Table as RichTable
 from perflab.errors import PerflabError
 from perflab.files import write_whole
 from perflab.load.scenarios import Summary
+from perflab.realtime.scenarios import SocketSummary
 from perflab.report.html.exhibits import exhibits_page
 from perflab.report.tables import Table
+from perflab.studies.load.views.sockets import deliveries_plot, latency_plot, sockets_table
 from perflab.studies.load.views.summary import (
     counts_table,
     rates_plot,
@@ -22,12 +26,14 @@ from perflab.studies.load.views.summary import (
     times_table,
 )
 
+AnySummary: TypeAlias = Summary | SocketSummary
+
 
 class PageError(PerflabError):
     """The figures cannot be written."""
 
 
-def print_summary(console: Console, summary: Summary) -> None:
+def print_summary(console: Console, summary: AnySummary) -> None:
     """The tables, in a terminal."""
     for line in lines_of(summary):
         console.print(escape(line), soft_wrap=True)
@@ -35,30 +41,30 @@ def print_summary(console: Console, summary: Summary) -> None:
         _print_table(console, table)
 
 
-def write_json(path: Path, summary: Summary) -> None:
+def write_json(path: Path, summary: AnySummary) -> None:
     """The whole summary; a PageError where the disk does not take it."""
     _write(path, msgspec.json.format(msgspec.json.encode(summary)))
 
 
-def write_html(path: Path, summary: Summary) -> None:
+def write_html(path: Path, summary: AnySummary) -> None:
     """Tables and plots on one page; a PageError where the disk does not take it."""
-    page = exhibits_page(
-        summary.title,
-        lines_of(summary),
-        [*_tables(summary), rates_plot(summary), times_plot(summary)],
-    )
-    _write(path, page.encode())
+    exhibits: list[Table | Figure] = [*_tables(summary), *_plots(summary)]
+    _write(path, exhibits_page(summary.title, lines_of(summary), exhibits).encode())
 
 
-def lines_of(summary: Summary) -> list[str]:
+def lines_of(summary: AnySummary) -> list[str]:
     """What was done, in words."""
-    warm = f", the first {summary.warmup_s:g} s not counted" if summary.warmup_s else ""
+    if isinstance(summary, Summary):
+        who, what = f"{summary.users} users", "requests were taken up"
+        warm = f", the first {summary.warmup_s:g} s not counted" if summary.warmup_s else ""
+    else:
+        who, what, warm = f"{summary.connections:,} connections", "messages left", ""
     lines = [
-        f"{summary.title}: {summary.scenario} against {summary.target}, {summary.users} users,"
+        f"{summary.title}: {summary.scenario} against {summary.target}, {who},"
         f" {summary.seconds:.4g} s of {summary.duration_s:g} s{warm}, seed {summary.seed},"
         f" {summary.began}",
         f"the generator was busy for {summary.generator.busy_share:.0%} of the time;"
-        f" 99 % of the requests were taken up within {summary.generator.late_p99_ms:.2f} ms",
+        f" 99 % of the {what} within {summary.generator.late_p99_ms:.2f} ms",
     ]
     if summary.generator.workers > 1:
         lines.append(
@@ -72,9 +78,20 @@ def lines_of(summary: Summary) -> list[str]:
     return lines
 
 
-def _tables(summary: Summary) -> list[Table]:
-    found = [counts_table(summary), times_table(summary)]
+def _tables(summary: AnySummary) -> list[Table]:
+    if isinstance(summary, Summary):
+        found = [counts_table(summary), times_table(summary)]
+    else:
+        found = [sockets_table(summary)]
     return [*found, thresholds_table(summary)] if summary.thresholds else found
+
+
+def _plots(summary: AnySummary) -> list[Figure]:
+    if not summary.over_time:
+        return []
+    if isinstance(summary, Summary):
+        return [rates_plot(summary), times_plot(summary)]
+    return [deliveries_plot(summary), latency_plot(summary)]
 
 
 def _print_table(console: Console, table: Table) -> None:

@@ -62,14 +62,19 @@ def judge_connections(claims: Claims, crowd: Crowd | NotRun, origin: Origin) -> 
     id_ = "load.realtime.connections"
     if isinstance(crowd, NotRun) or id_ not in claims:
         return []
-    missing = crowd.expected - len(crowd.latency_s)
+    total = crowd.summary.total
+    warnings = {
+        f"{total.missing:,} of {total.expected:,} deliveries did not come": total.missing,
+        f"{total.duplicates:,} deliveries came twice": total.duplicates,
+        "the hub ended before the load did": crowd.hub is None,
+    }
     return [
         from_estimate(
             origin,
-            exact(float(crowd.held)),
-            n=crowd.asked,
+            exact(float(total.connections)),
+            n=crowd.summary.connections,
             claim=claims.get(id_),
-            warnings=[f"{missing} of {crowd.expected} deliveries did not come"] if missing else [],
+            warnings=[text for text, true in warnings.items() if true],
         )
     ]
 

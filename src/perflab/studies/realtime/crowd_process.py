@@ -21,6 +21,7 @@ import uvloop
 from perflab.realtime import Message
 from perflab.realtime.client import ClientSettings, Outage, RealtimeClient, Subscription
 from perflab.realtime.client.subscription import OnMessage
+from perflab.realtime.scenarios.numbered import number_of
 from perflab.realtime.sockets import need_files
 from perflab.realtime.tokens import Tokens
 
@@ -109,7 +110,7 @@ class Crowd:
         def read(message: Message) -> None:
             got = time.monotonic()
             self._who.append(number)
-            self._ids.append(int(message.data[1 : message.data.index(b",")]))
+            self._ids.append(number_of(message.data))
             self._got.append(got)
 
         return read

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from perflab.load.scenarios import RunSummary
 from perflab.measure.claims import Claims
 from perflab.measure.results import Result
 from perflab.measure.statistics import min_samples
 from perflab.report import plots
-from perflab.report.not_run import NotRun
+from perflab.report.not_run import NotRun, or_not_run
 from perflab.report.tables import Column, Table, build
-from perflab.studies.load.connections import Crowd
+from perflab.studies.load.connections import FILE, Crowd
 from perflab.studies.load.planned import AS_PLANNED, PARTS, WIDENED, Trial, rate_of
 from perflab.studies.load.verdicts import quota_text
+from perflab.studies.load.views.sockets import sockets_table
 from perflab.studies.load.views.summary import TIMES
 
 
@@ -39,7 +40,18 @@ def files_table() -> Table:
                 "quota": part.limit,
             }
         )
-    columns = [Column("file", "scenario"), Column("users", "users"), Column("rate", "requests/s")]
+    raw = read_toml(FILE)
+    rows.append(
+        {
+            "file": FILE.name,
+            "users": raw["connections"],
+            "rate": raw["arrival"]["rate_per_s"],
+            "steps": f"a message to one of {raw['channels']} channels",
+            "thresholds": "; ".join(raw["thresholds"]),
+            "quota": "none",
+        }
+    )
+    columns = [Column("file", "scenario"), Column("users", "users"), Column("rate", "a second")]
     return build(
         pd.DataFrame(rows),
         [
@@ -140,18 +152,20 @@ def trials_table(trials: Sequence[Trial]) -> Table:
     )
 
 
-def demanded_table(trials: Sequence[Trial]) -> Table:
+def demanded_table(trials: Sequence[Trial], crowd: Crowd | NotRun) -> Table:
     """The thresholds of the files, under wide quotas."""
+    summaries: list[RunSummary] = [trial.summary for trial in trials if trial.quotas == WIDENED]
+    if not isinstance(crowd, NotRun):
+        summaries.append(crowd.summary)
     rows = [
         {
-            "scenario": trial.summary.title,
+            "scenario": summary.title,
             "condition": threshold.condition,
             "value": threshold.value,
             "verdict": "met" if threshold.holds else "missed",
         }
-        for trial in trials
-        if trial.quotas == WIDENED
-        for threshold in trial.summary.thresholds
+        for summary in summaries
+        for threshold in summary.thresholds
     ]
     return build(
         pd.DataFrame(rows, columns=["scenario", "condition", "value", "verdict"]),
@@ -180,30 +194,15 @@ def quotas_plot(trials: Sequence[Trial]) -> Figure:
     )
 
 
-def crowd_table(crowd: Crowd | NotRun) -> Table | NotRun:
+@or_not_run
+def crowd_table(crowd: Crowd) -> Table:
     """The connections, what went over them, and what they cost the hub."""
-    if isinstance(crowd, NotRun):
-        return crowd
-    quantiles = np.quantile(crowd.latency_s, [0.5, 0.95, 0.99]) * 1e3
-    rows = [
-        ("connections asked for", float(crowd.asked), ""),
-        ("open at once, none lost", float(crowd.held), ""),
-        ("until all were subscribed", crowd.opening_s, "s"),
-        ("messages published", float(crowd.published), f"in {crowd.seconds:g} s"),
-        ("deliveries expected", float(crowd.expected), ""),
-        ("deliveries", float(len(crowd.latency_s)), ""),
-        *(
-            (f"latency, {name}", float(value), "ms")
-            for name, value in zip(("p50", "p95", "p99"), quantiles, strict=True)
-        ),
-        ("the hub's CPU time", crowd.hub_cpu_s, "s"),
-        ("the hub's memory", crowd.hub_bytes / 2**20, "MiB"),
-    ]
-    return build(
-        pd.DataFrame(rows, columns=["what", "figure", "unit"]),
-        [Column("what", "what"), Column("figure", "figure"), Column("unit", "unit")],
-        title=f"{crowd.asked:,} WebSocket connections",
-        subtitle="Latency counts from the moment at which a message was due to be published.",
+    if crowd.hub is None:
+        return sockets_table(crowd.summary, ("the hub", "did not live to tell", ""))
+    return sockets_table(
+        crowd.summary,
+        ("the hub's CPU time, handshakes included", crowd.hub.cpu_s, "s"),
+        ("the hub's memory", crowd.hub.rss_bytes / 2**20, "MiB"),
     )
 
 

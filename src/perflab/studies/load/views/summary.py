@@ -6,7 +6,7 @@ import msgspec
 import pandas as pd
 from matplotlib.figure import Figure
 
-from perflab.load.scenarios import Figures, Summary
+from perflab.load.scenarios import Figures, RunSummary, Summary
 from perflab.measure.statistics import min_samples
 from perflab.report import plots
 from perflab.report.tables import Column, Table, build
@@ -90,7 +90,7 @@ def counts_table(summary: Summary) -> Table:
     )
 
 
-def thresholds_table(summary: Summary) -> Table:
+def thresholds_table(summary: RunSummary) -> Table:
     """What was demanded, and what came out."""
     frame = pd.DataFrame(
         [
