@@ -21,7 +21,7 @@ from perflab.realtime.hub.process import HubReport
 from perflab.realtime.hub.stats import HubStats
 from perflab.realtime.scenarios import SocketFigures, SocketSummary
 from perflab.report.not_run import NotRun
-from perflab.services import Redis, Services
+from perflab.services import Redis, Services, open_services
 from perflab.studies.api.site import make_site
 from perflab.studies.load.connections import Crowd, hold_connections
 from perflab.studies.load.planned import AS_PLANNED, PARTS, USERS, WIDENED, Trial, run_planned
@@ -52,7 +52,10 @@ def trials(services: Services) -> Any:
     try:
         datasets.load(lambda *_: None)
         site = make_site(SimpleNamespace(datasets=datasets, services=services), USERS)
-        return run_planned(site, 0.6, 7)
+        with open_services("embedded", only=["edge"]) as before:
+            trials = run_planned(site, before.edge, 0.6, 7)
+            assert {trial.summary.target for trial in trials} == {before.edge.url()}
+        return trials
     finally:
         datasets.close()
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 import msgspec
 import psutil
 
+from perflab.cache.edge import NginxSettings, render
 from perflab.load.samples import MOST_BUSY_SHARE
 from perflab.load.scenarios import (
     VERDICTS,
@@ -29,8 +30,9 @@ from perflab.paths import data_dir
 from perflab.progress import Step
 from perflab.ratelimit import DEFAULT_POLICIES, Policy, RateLimiter, Subject
 from perflab.ratelimit.policies import by_name
-from perflab.services import Redis
-from perflab.studies.api.cores import confined
+from perflab.report.not_run import NotRun
+from perflab.services import Nginx, Redis
+from perflab.studies.api.cores import confined, listening
 from perflab.studies.api.served import HOST, Orders
 from perflab.studies.api.site import Person, Site
 from perflab.studies.load.accounts import address_of, write_accounts
@@ -131,9 +133,12 @@ def rate_of(scenario: Scenario) -> float:
 
 
 def run_planned(
-    site: Site, seconds: float, seed: int, step: Step | None = None
+    site: Site, edge: Nginx | NotRun, seconds: float, seed: int, step: Step | None = None
 ) -> tuple[Trial, ...]:
-    """Every scenario twice, for ``seconds`` each; the users are those of the site."""
+    """Every scenario twice, for ``seconds`` each; the users are those of the site.
+
+    Requests go through the edge, where there is one.
+    """
     orders = {AS_PLANNED: site.orders(), WIDENED: _widened(site.orders())}
     trials = []
     with ExitStack() as stack:
@@ -145,15 +150,31 @@ def run_planned(
         for number, (part, quotas) in enumerate((p, q) for p in PARTS for q in orders):
             if step is not None:
                 step(f"{part.file.removesuffix('.toml')}, quotas {quotas}", number, 2 * len(PARTS))
-            scenario = load_scenario(
-                part.path,
-                target=f"http://{HOST}:{served[quotas].port}",
-                data={"account": accounts},
-                duration_s=seconds,
-                seed=seed,
-            )
-            trials.append(_try(part, quotas, scenario, orders[quotas], site))
+            with _before(edge, served[quotas].port, site) as port:
+                scenario = load_scenario(
+                    part.path,
+                    target=f"http://{HOST}:{port}",
+                    data={"account": accounts},
+                    duration_s=seconds,
+                    seed=seed,
+                )
+                trials.append(_try(part, quotas, scenario, orders[quotas], site))
     return tuple(trials)
+
+
+@contextmanager
+def _before(edge: Nginx | NotRun, port: int, site: Site) -> Iterator[int]:
+    """The port to ask: that of the edge before the API on ``port``, on the same core."""
+    if isinstance(edge, NotRun):
+        yield port
+        return
+    edge.serve(
+        render(
+            NginxSettings(host=edge.host, port=edge.port, origin_port=port, folder=str(edge.cache))
+        )
+    )
+    with confined(listening(edge.port), site.cores.served):
+        yield edge.port
 
 
 def _try(part: Part, quotas: str, scenario: Scenario, orders: Orders, site: Site) -> Trial:
