@@ -38,6 +38,8 @@ ODD = (
     + """
     CREATE TYPE mood AS ENUM ('glad', 'it''s odd');
     CREATE DOMAIN percent AS int CHECK (VALUE BETWEEN 0 AND 100);
+    CREATE TYPE desk AS (number int, mood mood, share percent);
+    CREATE TYPE "A place" AS (floor int, desk desk);
     CREATE SCHEMA "Back office";
     CREATE SCHEMA "Ext";
     CREATE EXTENSION citext SCHEMA "Ext";
@@ -49,11 +51,11 @@ ODD = (
         feels mood NOT NULL DEFAULT 'glad', part percent, "Full Name" text,
         nick "Ext".citext, paid numeric DEFAULT nextval('"Back office".pay'),
         loud text GENERATED ALWAYS AS (upper("Full Name")) STORED,
-        born interval, joined timestamptz);
-    INSERT INTO "Back office".staff (boss, feels, part, "Full Name", nick, born, joined)
+        born interval, joined timestamptz, sits "A place");
+    INSERT INTO "Back office".staff (boss, feels, part, "Full Name", nick, born, joined, sits)
         SELECT nullif(n / 3, 0), (ARRAY['glad', 'it''s odd'])[1 + n % 2]::mood, n % 100,
             E'tab\\t, quote " and \\\\ of ' || n, 'N' || n, n * interval '1 day 3 hours',
-            '2025-01-31 12:00+02'
+            '2025-01-31 12:00+02', ROW(1, ROW(n, 'glad', 5)::desk)::"A place"
         FROM generate_series(1, 300) n;
     CREATE INDEX ON "Back office".staff (lower("Full Name")) WHERE feels = 'glad';
     CREATE INDEX ON "Back office".staff USING gin ("Full Name" "Ext".gin_trgm_ops);
@@ -191,6 +193,26 @@ def test_a_copy_has_the_same_rows_keys_and_indexes(database: str, into: str) -> 
             'INSERT INTO "Back office".staff ("Full Name") VALUES (\'new\') RETURNING id, feels'
         ).fetchone()
     assert next_one == (302, "glad")
+
+
+def test_a_statement_that_reads_a_view_is_measured_on_the_tables_behind_it(
+    database: str, postgres: Postgres, reader: Callable[..., str]
+) -> None:
+    load(database, SHOP)
+    load(
+        database,
+        "CREATE VIEW dear AS SELECT o.id, o.customer_id AS who, c.email FROM orders o"
+        " JOIN customers c ON c.id = o.customer_id WHERE o.total > 10",
+    )
+
+    found = advised(reader(), postgres, "-- name: mine\nSELECT * FROM dear WHERE who = 77")
+
+    assert found.measured.unplanned == ()
+    assert found.measured.proof is not None
+    (kept,) = found.measured.proof.kept
+    assert kept.choice.candidate.table == "orders"
+    assert kept.choice.candidate.keys[0] == "customer_id"
+    assert set(found.extent.copied) == {"public.orders", "public.customers"}
 
 
 def test_a_sample_keeps_foreign_keys(database: str, into: str) -> None:
@@ -486,7 +508,7 @@ def test_statements_without_values_get_some_of_the_copied_rows(
 def test_a_table_of_a_type_that_the_copy_cannot_have_is_refused(
     database: str, postgres: Postgres, reader: Callable[..., str]
 ) -> None:
-    load(database, "CREATE TYPE pair AS (a int, b int); CREATE TABLE t (id int, p pair)")
+    load(database, "CREATE TYPE span AS RANGE (subtype = int); CREATE TABLE t (id int, s span)")
 
     with pytest.raises(AdvisorError, match=r'public\.t cannot be made in the copy: type "public'):
         advised(reader(), postgres, "SELECT id FROM t WHERE id = 1")

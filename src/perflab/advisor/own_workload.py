@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from perflab.advisor.advice import statements_of
@@ -12,6 +14,7 @@ from perflab.advisor.places import places_of
 from perflab.advisor.reading import uses_of
 from perflab.advisor.sql import parse_one
 from perflab.advisor.statement_stats import Snapshot
+from perflab.advisor.views import View, written_out
 from perflab.advisor.workload import Statement
 
 
@@ -24,15 +27,15 @@ class OwnWorkload(msgspec.Struct, frozen=True):
     what the advisor itself asked there earlier, and what is beyond the costliest 200."""
 
 
-def own_workload(snapshot: Snapshot, catalog: Catalog) -> OwnWorkload:
+def own_workload(snapshot: Snapshot, catalog: Catalog, views: Sequence[View] = ()) -> OwnWorkload:
     """The statements of a snapshot that read tables of the catalogue, costliest first.
 
-    Parameters have their types where a server could not tell them without their values. Raises
-    StatementError where there is none.
+    Views are written out. Parameters have their types where a server could not tell them without
+    their values. Raises StatementError where there is none.
     """
     taken = tuple(
         msgspec.structs.replace(one, text=typed(one.text, catalog))
-        for one in statements_of(snapshot)
+        for one in written_out(statements_of(snapshot), views)
         if _looks_up(one.text, catalog)
     )
     if not taken:

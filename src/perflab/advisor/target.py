@@ -20,6 +20,7 @@ from perflab.advisor.own_workload import own_workload
 from perflab.advisor.selection import Limits
 from perflab.advisor.slow_queries import SlowQuery, Thresholds, slow_since_reset
 from perflab.advisor.statement_stats import Snapshot, take_snapshot
+from perflab.advisor.views import read_views, written_out
 from perflab.advisor.whatif import hypothetical
 from perflab.advisor.workload import Statement
 
@@ -73,9 +74,13 @@ def _advise(
     with looking_at(url) as conn:
         catalog = read_catalog(conn)
         asked, slow = statements, tuple[SlowQuery, ...]()
+        views = read_views(conn)
         if asked is None:
             snapshot = take_snapshot(conn)
-            asked, slow = own_workload(snapshot, catalog).statements, _slow(snapshot, thresholds)
+            asked = own_workload(snapshot, catalog, views).statements
+            slow = _slow(snapshot, thresholds)
+        else:
+            asked = written_out(asked, views)
         good, unplanned = plannable(conn, asked)
         with hypothetical(conn) as what_if:
             advice = advise(good, catalog, what_if, limits)

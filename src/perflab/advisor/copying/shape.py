@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -68,6 +68,8 @@ class Shape(msgspec.Struct, frozen=True):
 
     tables: tuple[Table, ...]
     enums: dict[str, tuple[str, ...]]
+    composites: dict[str, str]
+    """The attributes of each composite type, as CREATE TYPE takes them."""
     extensions: dict[str, str]
     """With the schema that each is in, quoted."""
     path: tuple[str, ...]
@@ -89,6 +91,7 @@ def read_shape(conn: psycopg.Connection) -> Shape:
         keys = _by_table(cursor.execute(_KEYS).fetchall(), Key)
         indexes = cursor.execute(_INDEXES).fetchall()
         enums = cursor.execute(_ENUMS).fetchall()
+        composites = cursor.execute(_COMPOSITES).fetchall()
         extensions = cursor.execute(_EXTENSIONS).fetchall()
     return Shape(
         tables=tuple(
@@ -101,6 +104,7 @@ def read_shape(conn: psycopg.Connection) -> Shape:
             for row in tables
         ),
         enums={row["name"]: tuple(row["labels"]) for row in enums},
+        composites={row["name"]: row["attributes"] for row in composites},
         extensions={row["name"]: row["schema"] for row in extensions},
         path=schemas,
     )
@@ -131,7 +135,8 @@ def _reads(by_name: dict[str, Table], name: str) -> bool:
 def make_tables(conn: psycopg.Connection, shape: Shape) -> dict[str, str]:
     """Make types and empty tables; by table, the reasons of those that cannot be made here."""
     schemas = {*shape.path, *shape.extensions.values()}
-    schemas |= {_schema(table.name) for table in shape.tables} | {_schema(e) for e in shape.enums}
+    named = [*(table.name for table in shape.tables), *shape.enums, *shape.composites]
+    schemas |= set(map(_schema, named))
     for schema in sorted(schemas - {"public", "pg_catalog"}):
         conn.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}".encode())
     for extension, schema in shape.extensions.items():
@@ -139,11 +144,26 @@ def make_tables(conn: psycopg.Connection, shape: Shape) -> dict[str, str]:
     for name, labels in shape.enums.items():
         texts = sql.SQL(", ").join(map(sql.Literal, labels))
         _try(conn, sql.SQL("CREATE TYPE {} AS ENUM ({})").format(sql.SQL(name), texts))
+    _make_composites(conn, shape.composites)
     return {
         table.name: reason
         for table in shape.tables
         if (reason := _try(conn, _create(table), *_defaults(table)))
     }
+
+
+def _make_composites(conn: psycopg.Connection, composites: Mapping[str, str]) -> None:
+    """Make those that can be made: one may consist of others, in whatever order."""
+    waiting = dict(composites)
+    while waiting:
+        failed = {
+            name: attributes
+            for name, attributes in waiting.items()
+            if _try(conn, sql.SQL(f"CREATE TYPE {name} AS ({attributes})"))
+        }
+        if len(failed) == len(waiting):
+            return
+        waiting = failed
 
 
 def add_keys(conn: psycopg.Connection, tables: Sequence[Table]) -> tuple[str, ...]:
@@ -325,5 +345,19 @@ _ENUMS = sql.SQL("""
     FROM pg_type t JOIN pg_enum e ON e.enumtypid = t.oid
     JOIN pg_namespace n ON n.oid = t.typnamespace
     WHERE NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = t.oid AND d.deptype = 'e')
+    GROUP BY 1 ORDER BY 1
+""")
+
+_COMPOSITES = sql.SQL("""
+    SELECT format('%I.%I', n.nspname, c.relname) AS name,
+           string_agg(format('%I %s', a.attname,
+                             CASE t.typtype WHEN 'd' THEN format_type(t.typbasetype, t.typtypmod)
+                             ELSE format_type(a.atttypid, a.atttypmod) END),
+                      ', ' ORDER BY a.attnum) AS attributes
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    JOIN pg_type t ON t.oid = a.atttypid
+    WHERE c.relkind = 'c' AND n.nspname !~ '^(pg_|information_schema$)'
+      AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.reltype AND d.deptype = 'e')
     GROUP BY 1 ORDER BY 1
 """)

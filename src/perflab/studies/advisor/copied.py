@@ -31,6 +31,7 @@ from perflab.advisor.sql import tables_of
 from perflab.advisor.statement_stats import take_snapshot
 from perflab.advisor.target import VARIABLE, looking_at
 from perflab.advisor.timed import timed_statement
+from perflab.advisor.views import read_views, written_out
 from perflab.advisor.workload import Statement
 from perflab.database.own import Databases
 from perflab.profiles import AdvisorSizes
@@ -100,10 +101,12 @@ def advise_on_copy(
         with _watched(url, copying) as target:
             version = target.info.parameter_status("server_version") or "?"
             catalog = read_catalog(target)
-            asked, passed_over = statements, 0
-            if asked is None:
-                own = own_workload(take_snapshot(target, plans=0), catalog)
+            views, passed_over = read_views(target), 0
+            if statements is None:
+                own = own_workload(take_snapshot(target, plans=0), catalog, views)
                 asked, passed_over = own.statements, own.passed_over
+            else:
+                asked = written_out(statements, views)
             shape = _needed(target, asked, catalog)
             parts = plan_parts(shape.tables, copying.size_bytes)
             server = stack.enter_context(open_server())
