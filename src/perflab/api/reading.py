@@ -38,30 +38,30 @@ class Reads:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
 
-    async def one(
+    def one(
         self,
         key: str,
         fetch: Callable[[Connection], Awaitable[msgspec.Struct | None]],
         *,
         policy: CachePolicy = OWN_ROWS,
         tags: Sequence[str] = (),
-    ) -> Response:
+    ) -> Awaitable[Response]:
         """What lies under ``key``, or what ``fetch`` finds; a 404 for None."""
 
         async def load() -> Any:
             found = await self._parts.pool.read(fetch)
             return ABSENT if found is None else encode(found)
 
-        return await self._stored(key, load, policy, tags)
+        return self._stored(key, load, policy, tags)
 
-    async def page(
+    def page(
         self,
         name: str,
         query: PageQuery,
         fetch: Callable[[Connection, Place | None], Awaitable[list[R] | None]],
         place: Callable[[R], Place],
         page: Callable[[list[R], str | None], msgspec.Struct],
-    ) -> Response:
+    ) -> Awaitable[Response]:
         """A page of the list ``name``, which is also the tag of all its pages in the cache.
 
         Args:
@@ -85,7 +85,7 @@ class Reads:
                 following = self._parts.cursors.write(_listing(name, query), *place(rows[-1]))
             return encode(page(rows, following))
 
-        return await self._stored(f"{name}:{query.digest()}", load, OWN_ROWS, [name])
+        return self._stored(f"{name}:{query.digest()}", load, OWN_ROWS, [name])
 
     async def _stored(
         self,

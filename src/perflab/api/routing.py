@@ -5,7 +5,7 @@ The declaration is what a request is read by and what ``/openapi.json`` is made 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar, overload
 
 from starlette.requests import Request
@@ -20,6 +20,8 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
+Answering: TypeAlias = Coroutine[Any, Any, None]
+"""A request on its way, as Starlette wants it told."""
 
 IDEMPOTENCY_KEY: Final = "Idempotency-Key"
 
@@ -117,7 +119,8 @@ class Resource(Route):
         handlers: dict[str, Handler] = dict(operations)
         if "GET" in handlers:
             handlers["HEAD"] = handlers["GET"]
-        super().__init__(path, _Endpoint(handlers))
+        self.answers = _Endpoint(handlers)
+        super().__init__(path, self.answers)
         if self.param_convertors.keys() != parameters.keys():
             raise ValueError(f"{path}: parameters {', '.join(parameters)} are described")
 
@@ -135,8 +138,12 @@ class _Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        request = Request(scope, receive, send)
         try:
-            response = await self._answer(Request(scope, receive, send))
+            handler = self._handlers.get(request.method)
+            if handler is None:
+                raise Problem(405, "this path has other methods", self._allow)
+            response = await handler(request)
         except Exception as error:
             refusal = refusal_of(error)
             if refusal is None:
@@ -144,25 +151,19 @@ class _Endpoint:
             response = refusal
         await response(scope, receive, send)
 
-    async def _answer(self, request: Request) -> Response:
-        handler = self._handlers.get(request.method)
-        if handler is None:
-            raise Problem(405, "this path has other methods", self._allow)
-        return await handler(request)
-
 
 class Paths(Router):
     """Starlette's router, which looks for a path route by route, with a short cut for paths
     without parameters."""
 
     def __init__(self, routes: Sequence[Resource], **options: Any) -> None:
-        self._fixed = {route.path: route.app for route in routes if not route.param_convertors}
+        self._fixed = {route.path: route.answers for route in routes if not route.param_convertors}
         super().__init__(routes, redirect_slashes=False, default=_nothing_there, **options)
 
-    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def app(self, scope: Scope, receive: Receive, send: Send) -> Answering:
         """Answer at a path."""
         found = self._fixed.get(scope["path"]) if scope["type"] == "http" else None
-        await (found or super().app)(scope, receive, send)
+        return (super().app if found is None else found)(scope, receive, send)
 
 
 class Templates:

@@ -19,7 +19,7 @@ from perflab.database.pool import Connection
 TOKEN_BYTES: Final = 24
 _USER_AGENT_CHARS: Final = 300
 _VERIFIED: Final = 20_000
-"""Tokens whose signature need not be looked at again."""
+"""Tokens whose signature need not be looked at again, nor their hash be made."""
 
 
 class Session(msgspec.Struct, frozen=True):
@@ -65,7 +65,7 @@ class Sessions:
         self._parts = parts
         # a token that was never handed out is told from its signature, without asking anybody
         self._signer = token_signer(parts.settings.secret)
-        self._verified: Sieve[str, bool] = Sieve(_VERIFIED)
+        self._verified: Sieve[str, str] = Sieve(_VERIFIED)
 
     async def start(self, user_id: int, user_agent: str) -> NewSession:
         """A new session of a user who has proved who they are."""
@@ -83,10 +83,8 @@ class Sessions:
 
     async def find(self, token: str) -> Session | None:
         """The session of a token; None where it is not ours, ended or expired."""
-        if not token.isascii():
-            return None
-        hashed = token_hash(token)
-        if not self._is_ours(token, hashed):
+        hashed = self._verified.get(token) or self._verify(token)
+        if hashed is None:
             return None
 
         async def load() -> Any:
@@ -98,13 +96,13 @@ class Sessions:
             return None
         return found
 
-    def _is_ours(self, token: str, hashed: str) -> bool:
-        """Whether the token was handed out here; the hash stands for it, as in the database."""
-        if self._verified.get(hashed):
-            return True
-        if self._signer.open(token) is None:
-            return False
-        return self._verified.set(hashed, True)
+    def _verify(self, token: str) -> str | None:
+        """The hash of a token that was handed out here; None for any other text."""
+        if not token.isascii() or self._signer.open(token) is None:
+            return None
+        hashed = token_hash(token)
+        self._verified.set(token, hashed)
+        return hashed
 
 
 def token_signer(secret: str) -> Signer:
