@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 
 import pytest
 
-from perflab.api.threads import patient_threads
+from perflab.api.threads import LOCK_S, patient_threads
 
 linux = pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="the system has no SCHED_BATCH")
 
@@ -50,3 +51,10 @@ def test_where_it_is_forbidden_it_is_done_without(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(os, "sched_setscheduler", forbidden)
     with patient_threads():
         pass
+
+
+def test_the_interpreters_lock_is_waited_for_and_afterwards_as_before() -> None:
+    before = sys.getswitchinterval()
+    with patient_threads():
+        assert sys.getswitchinterval() == pytest.approx(LOCK_S)
+    assert sys.getswitchinterval() == before

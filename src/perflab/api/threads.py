@@ -1,15 +1,35 @@
-"""The threads of a process that serves: none pushes another off the core by being woken."""
+"""The threads of a process that serves: none pushes another off the core or out of Python."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
+from typing import Final
+
+LOCK_S: Final = 0.02
+"""How long a thread runs Python before it must let another have the interpreter's lock. The event
+loop lets go of it by itself whenever it looks for events. A turn that answers some dozens of
+requests takes longer than Python's 5 ms on a slow core, and to be interrupted then costs two
+switches and a cold cache to bring in requests that would only wait for the next turn."""
 
 
 @contextlib.contextmanager
 def patient_threads() -> Iterator[None]:
-    """Within the block, this thread and those it starts wait for a core like work in batches.
+    """Within the block, threads wait longer for a core and for the interpreter's lock."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(LOCK_S)
+    try:
+        with _in_batches():
+            yield
+    finally:
+        sys.setswitchinterval(before)
+
+
+@contextlib.contextmanager
+def _in_batches() -> Iterator[None]:
+    """This thread and those it starts wait for a core like work in batches.
 
     The event loop and the server's own thread wake each other for every request and response. On
     a core of their own whoever is woken interrupts the other, only to wait for the interpreter's
