@@ -17,6 +17,12 @@ LIMIT_S = 10.0
 POLL_S = 0.02
 
 STAY = "time.sleep(600)\n"
+HEARING = """
+import signal
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+"""
+"""Whoever starts the tests may ignore signals, as nohup does, and children would too."""
 ATTACH = """
 import sys, time
 from pathlib import Path
@@ -75,7 +81,7 @@ class Owner:
 
     def __init__(self, program: str, **environment: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", program],
+            [sys.executable, "-c", HEARING + program],
             stdout=subprocess.PIPE,
             text=True,
             env=os.environ | environment,

@@ -33,10 +33,8 @@ from .owners import (
 )
 
 OPEN = """
-import os, signal, sys, threading, time
+import os, sys, threading, time
 from perflab.services import PostgresSettings, open_services
-signal.signal(signal.SIGHUP, signal.SIG_DFL)  # who starts the tests may ignore them, as nohup does
-signal.signal(signal.SIGINT, signal.default_int_handler)
 services = open_services(
     "embedded",
     settings=PostgresSettings(shared_buffers_mb=32),
