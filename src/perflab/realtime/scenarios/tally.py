@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perflab.load.scenarios.figures import BIN_S, times_of
-from perflab.realtime.scenarios.figures import SocketFigures, SocketSecond
+from perflab.realtime.scenarios.figures import ERROR_KINDS, SocketFigures, SocketSecond
 from perflab.realtime.scenarios.outcome import SocketRun
 
 
@@ -25,11 +25,7 @@ def figures_of(run: SocketRun, *, settled_s: float = float("inf")) -> SocketFigu
     expected = int(listeners[run.channel[settled]].sum())
     delivered = int(settled[run.message[once]].sum())
     failed = int((~run.accepted).sum()) - run.unanswered
-    errors = {
-        "connect": run.unopened,
-        "lost": int(run.lost.sum()),
-        "publish": failed,
-    }
+    errors = dict(zip(ERROR_KINDS, (run.unopened, int(run.lost.sum()), failed), strict=True))
     latency_s = _latency_s(run)[once]
     return SocketFigures(
         connections=int((run.opened & (run.lost == 0)).sum()),
