@@ -19,8 +19,10 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from databases import own_database
+from perflab.advisor.copying.catalogs import read_shape
+from perflab.advisor.copying.making import make_tables
 from perflab.advisor.copying.sampling import plan_parts
-from perflab.advisor.copying.shape import Key, Table, read_shape, with_parents
+from perflab.advisor.copying.shape import Key, Table, with_parents
 from perflab.advisor.copying.transfer import Extent, fill
 from perflab.advisor.copying.witness import compared, observe
 from perflab.advisor.errors import AdvisorError, StatementError
@@ -121,7 +123,7 @@ def copied(database: str, into: str, names: tuple[str, ...], limit_bytes: int) -
         psycopg.connect(database, autocommit=True) as target,
         psycopg.connect(into, autocommit=True) as copy,
     ):
-        shape = with_parents(read_shape(target), names)
+        shape = make_tables(copy, with_parents(read_shape(target), names))
         parts = plan_parts(shape.tables, limit_bytes)
         with target.transaction():
             return fill(target, copy, shape, parts, 1, limit_bytes, lambda *_: None)
@@ -367,12 +369,10 @@ def test_far_more_than_the_limit_is_given_up(database: str, into: str) -> None:
     with psycopg.connect(database, autocommit=True) as target:
         shape = with_parents(read_shape(target), ["public.wide"])
         whole = plan_parts(shape.tables, 2**30)
-        with (
-            psycopg.connect(into, autocommit=True) as copy,
-            target.transaction(),
-            pytest.raises(AdvisorError, match="raise --copy-mib"),
-        ):
-            fill(target, copy, shape, whole, 1, 100_000, lambda *_: None)
+        with psycopg.connect(into, autocommit=True) as copy, target.transaction():
+            make_tables(copy, shape)
+            with pytest.raises(AdvisorError, match="raise --copy-mib"):
+                fill(target, copy, shape, whole, 1, 100_000, lambda *_: None)
 
 
 def test_no_copy_and_no_guest_is_left_by_who_is_killed(
@@ -505,10 +505,38 @@ def test_statements_without_values_get_some_of_the_copied_rows(
     assert str(untimed).startswith("long_ago: $1 (date) stands beside no column")
 
 
+ODD_TYPE = """
+    CREATE TYPE odd;
+    CREATE FUNCTION odd_in(cstring) RETURNS odd LANGUAGE internal IMMUTABLE STRICT AS 'int4in';
+    CREATE FUNCTION odd_out(odd) RETURNS cstring LANGUAGE internal IMMUTABLE STRICT AS 'int4out';
+    CREATE TYPE odd (INPUT = odd_in, OUTPUT = odd_out, LIKE = int4);
+    CREATE TABLE strange (id int, s odd);
+"""
+"""A base type of the target's own, which no copy has."""
+
+
 def test_a_table_of_a_type_that_the_copy_cannot_have_is_refused(
     database: str, postgres: Postgres, reader: Callable[..., str]
 ) -> None:
-    load(database, "CREATE TYPE span AS RANGE (subtype = int); CREATE TABLE t (id int, s span)")
+    load(database, ODD_TYPE)
 
-    with pytest.raises(AdvisorError, match=r'public\.t cannot be made in the copy: type "public'):
-        advised(reader(), postgres, "SELECT id FROM t WHERE id = 1")
+    with pytest.raises(AdvisorError, match=r'public\.strange cannot be made in the copy: type "p'):
+        advised(reader(), postgres, "SELECT id FROM strange WHERE id = 1")
+
+
+def test_a_table_that_cannot_be_made_is_left_out_and_the_others_are_measured(
+    database: str, postgres: Postgres, reader: Callable[..., str]
+) -> None:
+    load(database, SMALL + ODD_TYPE)
+
+    found = advised(
+        reader(), postgres,
+        "-- name: odd\nSELECT id FROM strange WHERE id = 1;"
+        "-- name: plain\nSELECT total FROM orders WHERE id = 1",
+    )  # fmt: skip
+
+    (line,) = found.extent.left_out
+    assert line.startswith('table public.strange: type "public.odd" does not exist')
+    (unplanned,) = found.measured.unplanned
+    assert str(unplanned).startswith("odd: strange is not in the copy: type ")
+    assert [s.name for s in found.measured.advice.statements] == ["plain"]

@@ -16,7 +16,9 @@ class StatementError(PerflabError):
 
 
 def said(error: psycopg.Error) -> str:
-    """The server's first words, unless they quote a value."""
+    """The server's first words, unless they quote a value, as those of functions may."""
     if isinstance(error, psycopg.DataError):
         return "a value does not fit its type"
+    if " at RAISE" in (error.diag.context or ""):
+        return "a function of the database raises an error"
     return str(error).splitlines()[0]

@@ -12,7 +12,7 @@ import msgspec
 import psycopg
 from psycopg import sql
 
-from perflab.advisor.copying import shape as making
+from perflab.advisor.copying import making
 from perflab.advisor.copying.sampling import Part, rows_from
 from perflab.advisor.copying.shape import Key, Shape
 from perflab.advisor.errors import AdvisorError
@@ -56,13 +56,10 @@ def fill(
     limit_bytes: int,
     step: Step,
 ) -> Extent:
-    """Make the tables of ``shape`` in the empty database of ``copy`` and bring their rows.
+    """Bring the rows of ``shape`` to its tables in ``copy``, which :func:`make_tables` has made.
 
-    Raises AdvisorError where a table cannot be made, or far more comes than the limit.
+    Raises AdvisorError where far more comes than the limit.
     """
-    if failed := making.make_tables(copy, shape):
-        name, reason = next(iter(failed.items()))
-        raise AdvisorError(f"the table {name} cannot be made in the copy: {reason}")
     by_name = {part.table.name: part for part in parts}
     room = _MOST_TIMES * limit_bytes
     for number, part in enumerate(parts):
@@ -73,6 +70,7 @@ def fill(
         pass
     left_out += making.add_indexes(copy, shape.tables)
     left_out += making.add_parents(copy, shape.tables)
+    left_out += making.add_checks(copy, shape.tables)
     making.count_on(copy, shape.tables)
     copy.execute("VACUUM (ANALYZE)")
     step("", len(parts), len(parts))
@@ -98,8 +96,9 @@ def _carry(
 ) -> int:
     """Stream ``SELECT ... source`` into the copy's table; returns the bytes."""
     table = part.table
-    columns = ", ".join(column.name for column in table.columns)
-    select = f"COPY (SELECT {', '.join(f'r.{c.name}' for c in table.columns)} {source}) TO STDOUT"
+    names = [str(name) for (name,) in copy.execute(_FILLED, [table.name])]
+    columns = ", ".join(names)
+    select = f"COPY (SELECT {', '.join(f'r.{name}' for name in names)} {source}) TO STDOUT"
     came = 0
     with (
         psycopg.ClientCursor(target) as reading,
@@ -116,6 +115,13 @@ def _carry(
                 )
             into.write(block)
     return came
+
+
+_FILLED = """
+    SELECT quote_ident(attname) FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0
+    AND NOT attisdropped AND attgenerated = '' ORDER BY attnum
+"""
+"""The columns that nothing computes."""
 
 
 def _fetch_parents(

@@ -8,26 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from perflab.advisor.catalog import Catalog, read_catalog
+from perflab.advisor.copying.making import make_tables
+from perflab.advisor.copying.needed import explained, left_out, read_needed
 from perflab.advisor.copying.sampling import Part, plan_parts
-from perflab.advisor.copying.shape import Shape, read_shape, with_parents
+from perflab.advisor.copying.shape import Shape
 from perflab.advisor.copying.transfer import Extent, fill
 from perflab.advisor.copying.witness import Verdict, Witness, compared, observe
 from perflab.advisor.drawn import Drawer
-from perflab.advisor.errors import AdvisorError, StatementError, said
+from perflab.advisor.errors import AdvisorError, said
 from perflab.advisor.existing import Idle, idle_indexes
 from perflab.advisor.guest import guest_on
 from perflab.advisor.own_workload import own_workload
 from perflab.advisor.returns import Return, judged, measure_returns
 from perflab.advisor.selection import Limits
 from perflab.advisor.settings import with_settings
-from perflab.advisor.sql import tables_of
 from perflab.advisor.statement_stats import take_snapshot
 from perflab.advisor.target import VARIABLE, looking_at
 from perflab.advisor.timed import timed_statement
@@ -107,11 +108,10 @@ def advise_on_copy(
                 asked, passed_over = own.statements, own.passed_over
             else:
                 asked = written_out(statements, views)
-            shape = _needed(target, asked, catalog)
-            parts = plan_parts(shape.tables, copying.size_bytes)
+            needed = read_needed(target, asked, catalog)
             server = stack.enter_context(open_server())
             databases = stack.enter_context(closing(Databases(server)))
-            extent, witness = _copy(target, databases, shape, parts, copying, seed, step)
+            shape, parts, extent, witness = _copy(target, databases, needed, copying, seed, step)
         # nothing is open on the target while the copy is measured
         tables = {table.name for table in shape.tables}
         idle = idle_indexes(Catalog(tuple(t for t in catalog.tables if t.qualified in tables)))
@@ -121,6 +121,7 @@ def advise_on_copy(
         returns = _returns(databases, shape, measured, idle, sizes, seed, step)
         upkeep = _look_after(databases, measured, sizes, seed, step)
     verdict, unseen = _after(url, copying, parts, witness, seed)
+    measured = replace(measured, unplanned=explained(measured.unplanned, shape.absent))
     return Copied(
         measured=measured,
         drawn=drawn,
@@ -159,48 +160,25 @@ def _watched(url: str, copying: CopyLimits) -> Iterator[psycopg.Connection]:
         raise AdvisorError(f"{VARIABLE}: {reason}")
 
 
-def _needed(target: psycopg.Connection, statements: Sequence[Statement], catalog: Catalog) -> Shape:
-    """The tables that the statements name, and their parents."""
-    shape = read_shape(target)
-    names = _named(statements, catalog)
-    by_name = {table.name: table for table in shape.tables}
-    wanted = sorted(name for name in names if name in by_name)
-    if not wanted:
-        raise StatementError("no statement of the workload names a table of the target")
-    closed = [name for name in wanted if not by_name[name].readable]
-    if closed:
-        raise AdvisorError(
-            f"{VARIABLE}: the role {target.info.user!r} may not read {', '.join(closed)};"
-            " grant it SELECT there, or leave out the statements that name it"
-        )
-    return with_parents(shape, wanted)
-
-
-def _named(statements: Sequence[Statement], catalog: Catalog) -> set[str]:
-    found = (
-        catalog.find(name, schema)
-        for statement in statements
-        for schema, name in tables_of(statement.text)
-    )
-    return {table.qualified for table in found if table}
-
-
 def _copy(
     target: psycopg.Connection,
     databases: Databases,
-    shape: Shape,
-    parts: Sequence[Part],
+    needed: Shape,
     copying: CopyLimits,
     seed: int,
     step: Step,
-) -> tuple[Extent, Witness]:
+) -> tuple[Shape, tuple[Part, ...], Extent, Witness]:
     """Make the two copies, and look at the target in the snapshot that they are made of."""
     with psycopg.connect(databases.create(_BEFORE), autocommit=True) as copy, target.transaction():
         target.execute("SET TRANSACTION READ ONLY")
+        shape = make_tables(copy, needed)
+        parts = plan_parts(shape.tables, copying.size_bytes)
         extent = fill(target, copy, shape, parts, seed, copying.size_bytes, step)
         witness = observe(target, parts, seed)
+    lines = (*left_out(needed, shape), *extent.left_out)
+    extent = msgspec.structs.replace(extent, left_out=lines)
     databases.clone(_BEFORE, _ADVISED)
-    return extent, witness
+    return shape, parts, extent, witness
 
 
 def _with_path(databases: Databases, shape: Shape, *labels: str) -> tuple[str, str]:
