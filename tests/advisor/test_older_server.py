@@ -14,6 +14,7 @@ from perflab.advisor.candidates import Candidate, find_candidates
 from perflab.advisor.catalog import Catalog, read_catalog
 from perflab.advisor.errors import AdvisorError
 from perflab.advisor.explain import GENERIC_PLAN, estimate, looking
+from perflab.advisor.partitions import statements_for
 from perflab.advisor.reading import uses_of
 from perflab.advisor.selection import Limits, Selection, select
 from perflab.advisor.slow_queries import Thresholds
@@ -342,3 +343,29 @@ def test_a_database_without_hypopg_is_refused_in_one_line(url: str, server: Post
 
     with pytest.raises(AdvisorError, match="CREATE EXTENSION hypopg"):
         advise_target(url.replace("/postgres", "/plain"), statements, Limits())
+
+
+def test_an_index_of_a_partitioned_table_is_imagined_on_each_partition(
+    url: str, server: Postgres
+) -> None:
+    with psycopg.connect(server.conninfo(), autocommit=True) as conn:
+        conn.execute(
+            "CREATE TABLE visits (id int, day date, page int) PARTITION BY RANGE (day);"
+            "CREATE TABLE visits_1 PARTITION OF visits FOR VALUES FROM ('2025-01-01')"
+            " TO ('2025-02-01'); CREATE TABLE visits_2 PARTITION OF visits DEFAULT;"
+            "INSERT INTO visits SELECT n, date '2025-01-01' + n % 60, n % 9000"
+            " FROM generate_series(1, 20000) n; ANALYZE visits"
+        )
+        statements = (Statement("pages", "SELECT id FROM visits WHERE page = 77"),)
+
+        found = advise_target(url, statements, Limits())
+
+        (choice,) = found.advice.selection.chosen
+        assert (choice.candidate.table, choice.candidate.keys) == ("visits", ("page",))
+        for text in statements_for(choice.candidate, found.advice.catalog):
+            conn.execute(text.encode())
+        row = conn.execute(
+            "SELECT indisvalid FROM pg_index WHERE indrelid = 'visits'::regclass"
+        ).fetchone()
+        conn.execute("DROP TABLE visits")
+    assert row == (True,)

@@ -13,6 +13,7 @@ from perflab.advisor.catalog import Catalog
 from perflab.advisor.errors import StatementError, said
 from perflab.advisor.existing import Idle, idle_indexes
 from perflab.advisor.explain import estimate, looking
+from perflab.advisor.partitions import folded
 from perflab.advisor.reading import uses_of
 from perflab.advisor.selection import Limits, Selection, select
 from perflab.advisor.sql import parse_one, tables_of
@@ -77,7 +78,8 @@ def advise(
 ) -> Advice:
     """Find candidates for plannable statements and choose among them."""
     uses = {one.name: uses_of(parse_one(one.text), catalog) for one in statements}
-    candidates = find_candidates(uses, catalog, {one.name: one.calls for one in statements})
+    found = find_candidates(uses, catalog, {one.name: one.calls for one in statements})
+    candidates = folded(found, catalog)
     there = {table.name: len(table.indexes) for table in catalog.tables}
     return Advice(
         statements=tuple(statements),

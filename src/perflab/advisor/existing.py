@@ -21,11 +21,13 @@ class Idle(msgspec.Struct, frozen=True):
     reason: str
     size_bytes: int
     definition: str
+    partitioned: bool = False
+    """Of a partitioned table, whose indexes cannot be dropped CONCURRENTLY."""
 
     @property
     def ddl(self) -> str:
-        """The statement that drops it without blocking writers."""
-        return f"DROP INDEX CONCURRENTLY {self.name}"
+        """The statement that drops it, without blocking writers where that can be done."""
+        return f"DROP INDEX {'' if self.partitioned else 'CONCURRENTLY '}{self.name}"
 
 
 def idle_indexes(catalog: Catalog) -> tuple[Idle, ...]:
@@ -41,13 +43,19 @@ def idle_indexes(catalog: Catalog) -> tuple[Idle, ...]:
 
 def _of_table(table: TableFacts) -> Iterator[Idle]:
     def idle(index: IndexFacts, fault: Fault, reason: str) -> Idle:
-        return Idle(index.name, table.name, fault, reason, index.size_bytes, index.definition)
+        return Idle(
+            index.name, table.name, fault, reason, index.size_bytes, index.definition,
+            index.partitioned,
+        )  # fmt: skip
 
     for index in table.indexes:
-        if index.constraint:
+        if index.constraint or index.attached:
             continue
         if not index.valid:
-            yield idle(index, "invalid", "a build that failed; it serves nobody and costs writes")
+            reason = "a build that failed; it serves nobody and costs writes"
+            if index.partitioned:
+                reason = "some partition has no index attached to it"
+            yield idle(index, "invalid", reason)
             continue
         if index.unique:
             continue

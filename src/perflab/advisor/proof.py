@@ -18,6 +18,7 @@ from perflab.advisor.candidates import Candidate
 from perflab.advisor.catalog import Catalog
 from perflab.advisor.explain import estimate, looking
 from perflab.advisor.heap_only import heap_only
+from perflab.advisor.partitions import attached_indexes
 from perflab.advisor.selection import Choice, Rejected, Selection
 from perflab.advisor.timed import Timed
 from perflab.advisor.workload import Statement
@@ -153,7 +154,7 @@ def measure_writes(
     """What the new indexes of ``tables`` cost whoever writes there."""
     if not tables:
         return ()
-    replaced = {t: replacement(before, catalog.by_name[t], sizes.write_rows) for t in tables}
+    replaced = {t: replacement(before, catalog.storing(t), sizes.write_rows) for t in tables}
     with Session(before) as one, Session(after) as two, Session(after) as three:
         samples = contrast(
             (one, two, three),
@@ -175,8 +176,8 @@ def measure_writes(
                 compare(samples, operations=[table]),
                 wal_per_row(conn_before, what),
                 wal_per_row(conn_after, what),
-                heap_only(before, catalog.by_name[table]),
-                heap_only(after, catalog.by_name[table]),
+                heap_only(before, catalog.storing(table)),
+                heap_only(after, catalog.storing(table)),
             )
             for table, what in replaced.items()
         )
@@ -193,11 +194,17 @@ def _vacuum(conninfo: str, tables: Sequence[str]) -> None:
 
 
 def used_indexes(conninfo: str, statements: Sequence[Statement]) -> dict[str, frozenset[str]]:
-    """By statement, the indexes that its plans use, over all its examples."""
+    """By statement, the indexes that its plans use, over all its examples.
+
+    In place of a partition's index stands that of the partitioned table to which it is attached.
+    """
     with psycopg.connect(conninfo, autocommit=True) as conn, looking(conn):
+        whole = attached_indexes(conn)
         return {
             statement.name: frozenset(
-                name for text in statement.planned for name in estimate(conn, text).plan.index_names
+                whole.get(name, name)
+                for text in statement.planned
+                for name in estimate(conn, text).plan.index_names
             )
             for statement in statements
         }

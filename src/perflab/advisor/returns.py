@@ -97,7 +97,7 @@ def measure_returns(
         served[index.name] = _compared(*(guests or (full, without)), users, sizes, seed)
         with psycopg.connect(without, autocommit=True) as conn:
             conn.execute(index.definition.encode())
-    wal = _wal(without, indexes, sizes.write_rows)  # last: what it replaces lies about
+    wal = _wal(without, indexes, catalog, sizes.write_rows)  # last: what it replaces lies about
     if step:
         step("", len(indexes), len(indexes))
     return tuple(
@@ -114,7 +114,7 @@ def judged(catalog: Catalog) -> list[tuple[TableFacts, IndexFacts]]:
         (table, index)
         for table in catalog.tables
         for index in table.indexes
-        if index.valid and not index.unique and not index.constraint
+        if index.valid and not (index.unique or index.constraint or index.attached)
     ]
 
 
@@ -133,10 +133,10 @@ def _compared(
 
 
 def _wal(
-    conninfo: str, indexes: Sequence[tuple[TableFacts, IndexFacts]], rows: int
+    conninfo: str, indexes: Sequence[tuple[TableFacts, IndexFacts]], catalog: Catalog, rows: int
 ) -> dict[str, float]:
     """By index, WAL bytes a row that go with it."""
-    tables = {table.name: table for table, _index in indexes}
+    tables = {table.name: catalog.storing(table.name) for table, _index in indexes}
     replaced = {name: replacement(conninfo, table, rows) for name, table in tables.items()}
     with psycopg.connect(conninfo, autocommit=True) as conn:
         for what in replaced.values():

@@ -19,6 +19,7 @@ import psycopg
 from perflab.advisor.candidates import Candidate
 from perflab.advisor.errors import AdvisorError
 from perflab.advisor.explain import estimate, looking
+from perflab.advisor.partitions import families, parts_of
 from perflab.schema.indexes import IndexSpec
 
 HYPOPG_METHODS = frozenset({"btree", "brin", "hash"})
@@ -91,6 +92,8 @@ class _Built:
     def __init__(self, conn: psycopg.Connection) -> None:
         self._conn = conn
         self._names: dict[Candidate, str] = {}
+        self._plans_say: dict[str, Candidate] = {}
+        self._families = families(conn)
         self.size_bytes: dict[Candidate, int] = {}
         self.rejected: dict[Candidate, str] = {}
 
@@ -100,12 +103,13 @@ class _Built:
         for candidate in active:
             if candidate not in self._names and candidate not in self.rejected:
                 self._build(candidate)
-        hidden = [c for c in self._names if c.table in tables and c not in active]
+        touched = {*tables, *self._families}
+        hidden = [c for c in self._names if c.table in touched and c not in active]
         with self._conn.transaction(force_rollback=True):
             if hidden:
                 paths = ", ".join(self._spec(candidate).path for candidate in hidden)
                 self._conn.execute(f"DROP INDEX {paths}".encode())
-            return _answer(self._conn, examples, {n: c for c, n in self._names.items()})
+            return _answer(self._conn, examples, self._plans_say)
 
     def _build(self, candidate: Candidate) -> None:
         self._names[candidate] = f"perflab_what_if_{len(self._names)}"
@@ -116,15 +120,15 @@ class _Built:
                 if any("(" in key for key in candidate.keys):
                     # what an expression's values are like is known once it has an index
                     self._conn.execute(f"ANALYZE {candidate.table}".encode())
-                row = self._conn.execute(
-                    "SELECT pg_relation_size(%s::regclass)", [spec.path]
-                ).fetchone()
+                parts = parts_of(self._conn, spec.path)
+                row = self._conn.execute(_SIZE, {"index": spec.path}).fetchone()
         except psycopg.Error as error:
             if self._conn.broken or self._conn.closed:
                 raise
             del self._names[candidate]
             self.rejected[candidate] = str(error).splitlines()[0]
         else:
+            self._plans_say |= dict.fromkeys((spec.name, *parts), candidate)
             self.size_bytes[candidate] = int(row[0]) if row else 0
 
     def _spec(self, candidate: Candidate) -> IndexSpec:
@@ -132,9 +136,16 @@ class _Built:
         return msgspec.structs.replace(candidate.spec(), name=self._names[candidate])
 
 
+_SIZE = """
+    SELECT coalesce(sum(pg_relation_size(relid)), pg_relation_size(%(index)s::regclass))
+    FROM pg_partition_tree(%(index)s::regclass)
+"""
+
+
 class _Imagined:
     def __init__(self, conn: psycopg.Connection) -> None:
         self._conn = conn
+        self._parts: dict[str, tuple[str, ...]] = {}
         self.size_bytes: dict[Candidate, int] = {}
         self.rejected: dict[Candidate, str] = {}
 
@@ -142,31 +153,39 @@ class _Imagined:
         self, examples: Sequence[str], active: Collection[Candidate], tables: Collection[str]
     ) -> Answer:
         self._conn.execute("SELECT hypopg_reset()")
-        by_name = {}
+        by_name: dict[str, Candidate] = {}
         for candidate in active:
             if candidate.method not in HYPOPG_METHODS:
                 self.rejected[candidate] = f"HypoPG knows no {candidate.method} index"
-            elif candidate not in self.rejected and (name := self._imagine(candidate)):
-                by_name[name] = candidate
+            elif candidate not in self.rejected:
+                by_name |= dict.fromkeys(self._imagine(candidate), candidate)
         return _answer(self._conn, examples, by_name)
 
-    def _imagine(self, candidate: Candidate) -> str:
+    def _imagine(self, candidate: Candidate) -> list[str]:
+        """Names of what was imagined: HypoPG takes tables that hold rows, so one a partition."""
+        if candidate.table not in self._parts:
+            self._parts[candidate.table] = parts_of(self._conn, candidate.table)
+        names, size = [], 0
         try:
             with self._conn.transaction():
-                row = self._conn.execute(
-                    "SELECT indexname::text, hypopg_relation_size(indexrelid)"
-                    " FROM hypopg_create_index(%s)",
-                    [candidate.spec().create_sql(concurrently=False)],
-                ).fetchone()
+                for part in self._parts[candidate.table]:
+                    spec = msgspec.structs.replace(candidate.spec(), table=part)
+                    row = self._conn.execute(
+                        "SELECT indexname::text, hypopg_relation_size(indexrelid)"
+                        " FROM hypopg_create_index(%s)",
+                        [spec.create_sql(concurrently=False)],
+                    ).fetchone()
+                    if row is None:
+                        raise RuntimeError("hypopg_create_index returned no row")
+                    names.append(str(row[0]))
+                    size += int(row[1])
         except psycopg.Error as error:
             if self._conn.broken or self._conn.closed:
                 raise
             self.rejected[candidate] = str(error).splitlines()[0]
-            return ""
-        if row is None:
-            raise RuntimeError("hypopg_create_index returned no row")
-        self.size_bytes[candidate] = int(row[1])
-        return str(row[0])
+            return []
+        self.size_bytes[candidate] = size
+        return names
 
 
 def _answer(

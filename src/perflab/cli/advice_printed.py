@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from perflab.cli.console import console
+from perflab.cli.ddl_printed import shown_ddl
 
 if TYPE_CHECKING:
     from perflab.advisor.advice import Advice
@@ -85,7 +86,7 @@ def print_estimate(advice: Advice) -> None:
         table.add_column(heading, overflow="fold")
     for choice in selection.chosen:
         table.add_row(
-            escape(choice.candidate.spec().ddl),
+            escape(shown_ddl(choice.candidate, advice.catalog)),
             f"{choice.saves_percent:.1f} %",
             f"{choice.size_bytes / 1024:,.0f} KiB",
             escape(", ".join(choice.serves)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast, get_args
@@ -26,6 +26,8 @@ from perflab.cli.upkeep_printed import print_findings, print_upkeep
 from perflab.errors import ParameterError
 
 if TYPE_CHECKING:
+    from perflab.advisor.advice import Advice
+    from perflab.advisor.candidates import Candidate
     from perflab.advisor.selection import Limits
     from perflab.advisor.slow_queries import Thresholds
     from perflab.advisor.workload import Workload
@@ -128,7 +130,7 @@ def _on_target(
         " try the statements on a copy first",
         soft_wrap=True,
     )
-    return [one.candidate.spec().ddl for one in found.advice.selection.chosen]
+    return _ddl(found.advice, (one.candidate for one in found.advice.selection.chosen))
 
 
 def _on_copy(
@@ -169,8 +171,8 @@ def _on_copy(
     print_findings(inspect_target(url))
     print_unchanged(found)
     proof = found.measured.proof
-    kept = [one.choice.candidate.spec().ddl for one in proof.kept] if proof else []
-    return [f"-- measured at {found.extent.words}\n{ddl}" for ddl in kept]
+    kept = [one.choice.candidate for one in proof.kept] if proof else []
+    return _ddl(found.measured.advice, kept, f"-- measured at {found.extent.words}\n")
 
 
 def _on_lab(
@@ -206,7 +208,16 @@ def _on_lab(
     print_proof(found)
     print_idle(found.advice.idle)
     print_upkeep(upkeep)
-    return [one.choice.candidate.spec().ddl for one in found.proof.kept] if found.proof else []
+    kept = [one.choice.candidate for one in found.proof.kept] if found.proof else []
+    return _ddl(found.advice, kept)
+
+
+def _ddl(advice: Advice, candidates: Iterable[Candidate], above: str = "") -> list[str]:
+    """The statements that make each, ``above`` before the first of each."""
+    from perflab.advisor.partitions import statements_for
+
+    made = (statements_for(one, advice.catalog) for one in candidates)
+    return [f"{'' if n else above}{ddl}" for statements in made for n, ddl in enumerate(statements)]
 
 
 @contextmanager

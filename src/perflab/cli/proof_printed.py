@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from perflab.cli.console import console
+from perflab.cli.ddl_printed import shown_ddl
 
 if TYPE_CHECKING:
     from perflab.advisor.proof import Proof, Proved
@@ -28,7 +29,7 @@ def print_proof(found: Measured, extent: str = "") -> None:
         what = f"{dropped.candidate.table} {dropped.candidate.on}: {dropped.reason}"
         console.print(f"[yellow]dropped[/]: {escape(what)}", soft_wrap=True)
     for kept in proof.kept:
-        ddl = escape(kept.choice.candidate.spec().ddl)
+        ddl = escape(shown_ddl(kept.choice.candidate, found.advice.catalog))
         marked = f" (measured at {extent})" if extent else ""
         console.print(f"[green]proved[/]{marked}: {ddl};", soft_wrap=True)
         for line in _saved(found, proof, kept):

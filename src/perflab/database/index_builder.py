@@ -182,7 +182,9 @@ def _build(conninfo: str, conn: psycopg.Connection, spec: IndexSpec, step: Step)
     lsn = _value(conn, "SELECT pg_current_wal_insert_lsn()")
     started = time.perf_counter()
     with ThreadPoolExecutor(1) as worker:
-        building = worker.submit(conn.execute, spec.create_sql().encode())
+        # PostgreSQL makes no index of a partitioned table CONCURRENTLY
+        concurrently = not _is_partitioned(conn, spec.table)
+        building = worker.submit(conn.execute, spec.create_sql(concurrently).encode())
         try:
             _follow(conninfo, conn.info.backend_pid, building.result, step)
         except BaseException:
@@ -191,8 +193,10 @@ def _build(conninfo: str, conn: psycopg.Connection, spec: IndexSpec, step: Step)
             raise
     build_s = time.perf_counter() - started
     size, wal = conn.execute(
-        "SELECT pg_relation_size(%s::regclass), pg_wal_lsn_diff(pg_current_wal_insert_lsn(), %s)",
-        [spec.path, lsn],
+        "SELECT coalesce((SELECT sum(pg_relation_size(relid)) FROM pg_partition_tree(%(index)s)),"
+        " pg_relation_size(%(index)s::regclass)),"
+        " pg_wal_lsn_diff(pg_current_wal_insert_lsn(), %(lsn)s)",
+        {"index": spec.path, "lsn": lsn},
     ).fetchone() or (0, 0)
     return Built(spec.name, build_s, int(size), int(wal))
 
@@ -246,7 +250,8 @@ def _leave_clean(conn: psycopg.Connection, spec: IndexSpec, error: psycopg.Error
 
 
 def _drop(conn: psycopg.Connection, name: str) -> None:
-    conn.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}".encode())
+    how = "" if _is_partitioned(conn, name) else "CONCURRENTLY"
+    conn.execute(f"DROP INDEX {how} IF EXISTS {name}".encode())
 
 
 def _definition(conn: psycopg.Connection, index: str) -> str:
@@ -272,6 +277,14 @@ def _wanted(conn: psycopg.Connection, spec: IndexSpec) -> str:
         copied = msgspec.structs.replace(spec, table=bare)
         conn.execute(copied.create_sql(concurrently=False).encode())
         return _definition(conn, f"pg_temp.{spec.name}")
+
+
+def _is_partitioned(conn: psycopg.Connection, name: str) -> bool:
+    """Whether a table or index of this name is there and has partitions."""
+    found = conn.execute(
+        "SELECT 1 FROM pg_class WHERE oid = to_regclass(%s) AND relkind IN ('p', 'I')", [name]
+    ).fetchone()
+    return found is not None
 
 
 def _value(conn: psycopg.Connection, statement: str) -> object:

@@ -102,8 +102,13 @@ def compared(before: Witness, after: Witness) -> Verdict:
 
 _VERBS = ("inserted", "updated", "deleted")
 _WRITTEN = """
-    SELECT format('%%I.%%I', schemaname, relname), n_tup_ins, n_tup_upd, n_tup_del
-    FROM pg_stat_all_tables WHERE relid::int8 = ANY(%s) ORDER BY 1
+    SELECT format('%%I.%%I', n.nspname, c.relname), sum(s.n_tup_ins)::int8, sum(s.n_tup_upd)::int8,
+           sum(s.n_tup_del)::int8
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    JOIN LATERAL (SELECT c.oid AS relid WHERE c.relkind <> 'p' UNION ALL
+                  SELECT t.relid FROM pg_partition_tree(c.oid) t WHERE t.isleaf) l ON true
+    JOIN pg_stat_all_tables s ON s.relid = l.relid
+    WHERE c.oid::int8 = ANY(%s) GROUP BY 1 ORDER BY 1
 """
 _ROWS = sql.SQL(
     f"SELECT {OWN} count(*), coalesce(sum(hashtextextended(r::text, 0)::numeric), 0)::text {{}}"

@@ -114,6 +114,7 @@ def advise_on_copy(
             shape, parts, extent, witness = _copy(target, databases, needed, copying, seed, step)
         # nothing is open on the target while the copy is measured
         tables = {table.name for table in shape.tables}
+        tables |= {part.name for table in shape.tables for part in table.partitions}
         idle = idle_indexes(Catalog(tuple(t for t in catalog.tables if t.qualified in tables)))
         copies = _with_path(databases, shape, _BEFORE, _ADVISED)
         asked, drawn = _drawn(copies[0], asked, sizes, seed)
