@@ -7,6 +7,10 @@ from collections.abc import Sequence
 import psycopg
 import pytest
 
+from perflab.advisor.catalog import Catalog
+from perflab.advisor.places import places_of
+from perflab.advisor.reading import uses_of
+from perflab.advisor.sql import parse_one
 from perflab.advisor.views import View, read_views, written_out
 from perflab.advisor.workload import Statement
 
@@ -125,3 +129,52 @@ def test_views_of_views_end_somewhere() -> None:
         for n in range(19)
     )
     assert one_written_out("SELECT * FROM v0", bomb) == "SELECT * FROM v0"
+
+
+@pytest.mark.parametrize(
+    ("text", "asked"),
+    [
+        ("SELECT * FROM (SELECT id, total AS much FROM orders) v WHERE much = 3", ("total",)),
+        ("SELECT * FROM (SELECT id, total FROM orders o) v (a, b) WHERE v.b = 3", ("total",)),
+        ("SELECT * FROM (SELECT DISTINCT total FROM orders) v WHERE total = 3", ("total",)),
+        (
+            "SELECT * FROM (SELECT customer_id AS who, sum(total) FROM orders GROUP BY 1) v"
+            " WHERE who = 3",
+            ("customer_id",),
+        ),
+        (
+            "SELECT * FROM (SELECT w.much FROM (SELECT total AS much FROM orders) w) v"
+            " WHERE v.much = 3",
+            ("total",),
+        ),
+        ("SELECT * FROM (SELECT total FROM orders LIMIT 9) v WHERE total = 3", ()),
+        ("SELECT * FROM (SELECT DISTINCT ON (id) total FROM orders) v WHERE total = 3", ()),
+        ("SELECT * FROM (SELECT max(total) AS total FROM orders) v WHERE total = 3", ()),
+        (
+            "SELECT * FROM (SELECT total, row_number() OVER () FROM orders) v WHERE total = 3",
+            (),
+        ),
+        (
+            "SELECT * FROM (SELECT total FROM orders UNION SELECT 1) v WHERE total = 3",
+            (),
+        ),
+    ],
+)
+def test_what_is_asked_of_a_views_column_is_asked_of_the_tables_where_postgres_takes_it_there(
+    catalog: Catalog, text: str, asked: tuple[str, ...]
+) -> None:
+    (use,) = uses_of(parse_one(text), catalog)
+
+    assert use.equal == asked
+
+
+def test_a_parameter_beside_a_views_column_gets_values_of_the_tables(catalog: Catalog) -> None:
+    text = (
+        "SELECT * FROM (SELECT o.id, c.email AS mail FROM orders o JOIN customers c"
+        " ON c.id = o.customer_id WHERE o.total > $1) v WHERE v.mail = $2"
+    )
+
+    places = places_of(parse_one(text), catalog)
+
+    sources = {n: p.source and (p.source.table, p.source.sql) for n, p in places.items()}
+    assert sources == {1: ("orders", "total"), 2: ("customers", "email")}

@@ -16,6 +16,7 @@ from pglast.enums import A_Expr_Kind
 from pglast.stream import RawStream
 
 from perflab.advisor.catalog import Catalog, TableFacts
+from perflab.advisor.derived import inner_columns
 from perflab.advisor.nodes import children, is_a, unqualified, walk
 from perflab.advisor.solving import NEUTRAL, How, Place, Source, has, number_of, solve
 
@@ -76,6 +77,8 @@ class _Relation(msgspec.Struct, frozen=True):
     number: int
     facts: TableFacts | None
     """None for what is no table of the catalogue."""
+    through: dict[str, Source] = {}
+    """Of a sub-select, the columns that are a table's own."""
 
 
 _Scopes = tuple[Mapping[str, _Relation], ...]
@@ -88,6 +91,7 @@ class _Reader:
     def __init__(self, statement: Any, catalog: Catalog) -> None:
         self._catalog = catalog
         self._relations = 0
+        self._scope_of: dict[int, dict[str, _Relation]] = {}
         self._ctes = {n.ctename for n in walk(statement) if is_a(n, ast.CommonTableExpr)}
         self.found: dict[int, Place] = {}
         self.weak: dict[int, Place] = {}
@@ -98,7 +102,7 @@ class _Reader:
     def visit(self, node: Any, scopes: _Scopes) -> None:
         """Note the parameters at and below a node."""
         if is_a(node, _STATEMENTS):
-            scopes = (self._scope(node), *scopes)
+            scopes = (self._scope(node, scopes), *scopes)
             self._statement(node, scopes)
         elif is_a(node, ast.A_Expr):
             self._compare(node, scopes)
@@ -114,14 +118,21 @@ class _Reader:
         for child in children(node):
             self.visit(child, scopes)
 
-    def _scope(self, node: Any) -> dict[str, _Relation]:
-        scope: dict[str, _Relation] = {}
+    def _scope(self, node: Any, outer: _Scopes) -> dict[str, _Relation]:
+        if id(node) in self._scope_of:  # a sub-select that its outer level has looked into
+            return self._scope_of[id(node)]
+        scope = self._scope_of[id(node)] = dict[str, _Relation]()
         for item in _items(node):
-            known = None
+            known, through = None, dict[str, Source]()
+            if is_a(item, ast.RangeSubselect):
+                inside = (self._scope(item.subquery, (scope, *outer)), scope, *outer)
+                columns = inner_columns(item).items()
+                found = {name: self._named(ref, inside) for name, ref in columns}
+                through = {name: source for name, source in found.items() if source}
             if is_a(item, ast.RangeVar) and (item.schemaname or item.relname not in self._ctes):
                 known = self._catalog.find(item.relname, item.schemaname or "")
             self._relations += 1
-            scope[_alias(item)] = _Relation(self._relations, known)
+            scope[_alias(item)] = _Relation(self._relations, known, through)
         return scope
 
     def _statement(self, node: Any, scopes: _Scopes) -> None:
@@ -253,6 +264,8 @@ class _Reader:
             for alias, relation in scope.items():
                 if qualifiers and qualifiers[-1] != alias:
                     continue
+                if name in relation.through:
+                    return relation.through[name]
                 known = relation.facts.by_column if relation.facts else {}
                 for spelt in (name, f'"{name}"'):
                     if relation.facts and spelt in known:

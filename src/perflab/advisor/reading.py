@@ -13,14 +13,14 @@ from pglast.enums import (
     A_Expr_Kind,
     BoolExprType,
     NullTestType,
-    SortByDir,
-    SortByNulls,
     SubLinkType,
 )
 
 from perflab.advisor.catalog import Catalog, TableFacts
+from perflab.advisor.derived import inner_columns
 from perflab.advisor.nodes import children, constant, is_a, unqualified, walk
-from perflab.advisor.usage import Contains, Expression, Fixed, SortKey, TableUse
+from perflab.advisor.ordering import key_target, sort_key
+from perflab.advisor.usage import Contains, Expression, Fixed, TableUse
 
 _RANGES = frozenset({"<", ">", "<=", ">="})
 _CONTAINS = frozenset({"@>", "<@", "&&", "?", "?|", "?&", "@@", "@?"})
@@ -43,6 +43,8 @@ class _Use:
         self.table = facts.name if facts else ""
         self.parts: dict[str, list[Any]] = {}
         self.whole = False
+        self.through: dict[str, tuple[_Use, str]] = {}
+        """Of a sub-select, the columns that are a table's own."""
 
     def add(self, part: str, value: Any) -> None:
         values = self.parts.setdefault(part, [])
@@ -62,6 +64,7 @@ class _Level:
     ) -> None:
         self._catalog, self._outer, self._ctes, self._found = catalog, outer, ctes, found
         self._relations: dict[str, _Use] = {}
+        self._read_already: set[int] = set()
 
     # --- levels -------------------------------------------------------------------------
 
@@ -120,7 +123,14 @@ class _Level:
                     if use.facts and name.sval in use.facts.by_column:
                         use.add("joined", name.sval)
         elif getattr(node, "alias", None):
-            self._relations[node.alias.aliasname] = _Use(None)  # its select is read as a level
+            self._relations[node.alias.aliasname] = use = _Use(None)
+            if is_a(node, ast.RangeSubselect):
+                inner = self._inner(self._ctes)
+                inner.read(node.subquery)
+                self._read_already.add(id(node.subquery))
+                columns = inner_columns(node)
+                found = {name: inner._resolve(ref) for name, ref in columns.items()}
+                use.through = {name: column for name, column in found.items() if column}
 
     def _columns(self, node: Any) -> None:
         """Note every column that this level reads, and read the levels inside it."""
@@ -128,7 +138,8 @@ class _Level:
             if is_a(child, ast.WithClause):
                 continue
             if is_a(child, ast.SelectStmt):
-                self._inner(self._ctes).read(child)
+                if id(child) not in self._read_already:
+                    self._inner(self._ctes).read(child)
             elif is_a(child, ast.ColumnRef):
                 if is_a(child.fields[-1], ast.A_Star):
                     self._star(child)
@@ -153,6 +164,8 @@ class _Level:
             for alias, use in level._relations.items():
                 if qualifiers and qualifiers[-1] != alias:
                     continue
+                if column in use.through:
+                    return use.through[column]
                 known = use.facts.by_column if use.facts else {}
                 for name in (column, f'"{column}"'):
                     if name in known:
@@ -302,33 +315,10 @@ class _Level:
         for target, key in wanted:
             column = (
                 self._resolve(target)
-                if is_a(target := _target(node, target), ast.ColumnRef)
+                if is_a(target := key_target(node, target), ast.ColumnRef)
                 else None
             )
             if column is None or (first is not None and column[0] is not first):
                 return
             first = column[0]
-            first.add("order", _sort_key(column[1], key))
-
-
-def _target(node: Any, key: Any) -> Any:
-    """What a key of ORDER BY or GROUP BY means: a number or an output name leads to the target."""
-    targets = node.targetList or ()
-    if is_a(key, ast.A_Const) and is_a(key.val, ast.Integer):
-        at = key.val.ival - 1
-        return targets[at].val if 0 <= at < len(targets) else key
-    if is_a(key, ast.ColumnRef) and len(key.fields) == 1:
-        name = getattr(key.fields[0], "sval", None)
-        return next((t.val for t in targets if t.name == name), key)
-    return key
-
-
-def _sort_key(column: str, key: Any) -> SortKey:
-    if key is None:
-        return SortKey(column)
-    descending = key.sortby_dir == SortByDir.SORTBY_DESC
-    nulls = {SortByNulls.SORTBY_NULLS_FIRST: "FIRST", SortByNulls.SORTBY_NULLS_LAST: "LAST"}.get(
-        key.sortby_nulls, ""
-    )
-    is_default = nulls == ("FIRST" if descending else "LAST")
-    return SortKey(column, descending, "" if is_default else nulls)
+            first.add("order", sort_key(column[1], key))
