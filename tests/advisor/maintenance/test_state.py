@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
 import psycopg
 import pytest
 
@@ -86,6 +87,65 @@ def test_the_estimate_of_pages_is_near_where_nothing_is_wasted(conn: psycopg.Con
     assert wasted_bytes(conn, state(conn))["t"] == pytest.approx(
         0, abs=0.05 * table.pages_now * 8192
     )
+
+
+@pytest.mark.parametrize("counted", [False, True], ids=["estimated", "counted"])
+def test_a_bloated_index_is_found_and_is_small_again_when_it_was_made_anew(
+    conn: psycopg.Connection, counted: bool
+) -> None:
+    conn.execute(
+        "CREATE TABLE kept (id int PRIMARY KEY, word text) WITH (autovacuum_enabled = off);"
+        "INSERT INTO kept SELECT n, 'w' || n FROM generate_series(1, 200000) n;"
+        "CREATE INDEX kept_word ON kept (lower(word) text_pattern_ops)"
+    )
+    conn.execute("DELETE FROM kept WHERE id % 10 > 0")
+    state(conn)  # which the counters reach before VACUUM does
+    conn.execute("VACUUM (ANALYZE) kept")
+    small = Limits(wasted_bytes=2**20)
+
+    def found() -> dict[str, Finding]:
+        now = state(conn)
+        # as if the table's own space were all used: of the two, VACUUM FULL would do both
+        tables = tuple(msgspec.structs.replace(t, pages=0, rows=-1.0) for t in now.tables)
+        alone = msgspec.structs.replace(now, tables=tables)
+        space = wasted_bytes(conn, alone) if counted else {}
+        space = {name: n for name, n in space.items() if name in {i.name for i in now.indexes}}
+        return {f.index: f for f in inspect(alone, small, space) if f.kind == "index bloat"}
+
+    def pages() -> dict[str, int]:
+        return {index.name: index.pages_now for index in state(conn).indexes}
+
+    told, before = found(), pages()
+    assert told.keys() == {"kept_pkey", "kept_word"}
+    assert all(("counted" if counted else "estimated") in one.figure for one in told.values())
+    assert inspect(state(conn), small)[0].kind == "bloat"  # and no word of its indexes
+    for one in told.values():
+        conn.execute(one.statements[0].encode())
+
+    assert found() == {}
+    assert all(pages()[name] < before[name] / 5 for name in before)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    ["id", "note", "id, note", "lower(note)", "id) WHERE (id % 4 = 0", "(id % 7)", "empty"],
+)
+@pytest.mark.parametrize("order", ["n", "hashint4(n)"], ids=["in order", "at random"])
+def test_no_index_looks_bloated_that_was_only_filled(
+    conn: psycopg.Connection, keys: str, order: str
+) -> None:
+    conn.execute("CREATE TABLE filled (id int, note text, empty int)")
+    conn.execute(f"CREATE INDEX filled_keys ON filled ({keys})".encode())
+    conn.execute(
+        "INSERT INTO filled SELECT n, 'note ' || n, NULL"
+        f" FROM (SELECT n FROM generate_series(1, 50000) n ORDER BY {order}) q".encode()
+    )
+    conn.execute("VACUUM (ANALYZE) filled")
+    now = state(conn)
+
+    assert [index.columns_known for index in now.indexes] == [keys.count(", ") + 1]
+    assert inspect(now, Limits(wasted_bytes=1.0), wasted_bytes(conn, now, 1.0)) == ()
+    assert inspect(now, Limits(wasted_bytes=1.0)) == ()
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from perflab.advisor.maintenance.findings import Finding
+from perflab.advisor.maintenance.findings import Finding, Limits
 from perflab.advisor.maintenance.mending import Mended, mend
+from perflab.advisor.workload import Statement
 from perflab.cli.upkeep_printed import print_findings, print_upkeep
 from perflab.datasets import Datasets
 from perflab.measure.statistics import Interval
@@ -170,3 +171,34 @@ def test_what_cannot_be_run_on_a_copy_is_said_and_the_rest_goes_on(datasets: Dat
             "SELECT count(*) FROM pg_file_settings WHERE sourcefile LIKE '%auto.conf'"
         ).fetchone()
     assert row == (0,)
+
+
+def test_a_bloated_index_is_made_anew_on_a_copy_and_what_uses_it_is_timed(
+    datasets: Datasets,
+) -> None:
+    before = make_bloated(datasets)
+    reading = Statement("reading", "SELECT count(*) FROM kept WHERE id < 9000")
+    limits = Limits(wasted_bytes=2**20, wasted_share=1.0)  # of the two, the table's own would do
+
+    upkeep = look_after(
+        before, copier(datasets), [reading], SMOKE.advisor, 1, limits=limits, guest_s=0
+    )
+
+    (mended,) = (m for m in upkeep.mended if m.finding.kind == "index bloat")
+    assert mended.finding.statements == ("REINDEX INDEX CONCURRENTLY kept_pkey",)
+    assert "counted" in mended.finding.figure
+    assert mended.failed == ""
+    assert mended.pages[1] < mended.pages[0] / 5
+    assert mended.timed.keys() == {"reading"}
+
+
+def make_bloated(datasets: Datasets) -> str:
+    """A table of which most was deleted, and its index as large as before."""
+    conninfo = datasets.empty("bloated")
+    with psycopg.connect(conninfo, autocommit=True) as conn:
+        conn.execute("CREATE TABLE kept (id int PRIMARY KEY)")
+        conn.execute("INSERT INTO kept SELECT generate_series(1, 200000)")
+        conn.execute("DELETE FROM kept WHERE id % 10 > 0")
+        conn.execute("SELECT pg_stat_force_next_flush()")
+        conn.execute("VACUUM (ANALYZE) kept")
+    return conninfo

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-Kind = Literal["correlated", "coarse", "dead", "stale", "bloat", "off", "autovacuum"]
+Kind = Literal["correlated", "coarse", "dead", "stale", "bloat", "index bloat", "off", "autovacuum"]
 """``coarse``: a column whose statistics keep too few values. ``off``: autovacuum is."""
 
 SERVER = "(server)"
@@ -35,6 +35,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     wasted_bytes: Positive = 8 * 2**20
     wasted_share: Share = 0.4
     """Of a table's pages, where free and dead space was counted (pgstattuple)."""
+    wasted_share_index: Share = 0.5
+    """Of a B-tree's, counted. Pages that were split are half full, and fill up again."""
     wasted_share_estimated: Share = 0.6
     """The same out of average widths, which are wrong by a fifth at times."""
     waiting_rows: Positive = 100_000.0
@@ -57,9 +59,13 @@ class Finding(msgspec.Struct, frozen=True):
     """Statements of the workload whose plan it changes."""
     caution: str = ""
     """What to know before running it."""
+    index: str = ""
+    """The index that it is about, as SQL writes it; empty where it is about the table."""
 
 
-_ORDER: tuple[Kind, ...] = ("correlated", "coarse", "dead", "stale", "bloat", "off", "autovacuum")
+_ORDER: tuple[Kind, ...] = (
+    "correlated", "coarse", "dead", "stale", "bloat", "index bloat", "off", "autovacuum",
+)  # fmt: skip
 
 
 def ranked(findings: Iterable[Finding]) -> tuple[Finding, ...]:

@@ -28,6 +28,7 @@ from perflab.progress import Step
 _SETTINGS = ("off", "autovacuum")
 """Kinds that change what happens later, and no plan or page now."""
 _NOBODY = "no statement of the workload reads this table"
+_NO_SCAN = "no plan of the workload uses this index"
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Mended:
     failed: str
     """Why its statements were not run, or did not run to their end; empty where they did."""
     pages: tuple[int, int]
-    """The table's before and after; zeros for what is no table's."""
+    """The table's or index's before and after; zeros for what is neither's."""
     plans: Mapping[str, PlanChange]
     """Of the statements that read the table, by name."""
     timed: Mapping[str, Comparison]
@@ -79,7 +80,9 @@ class Mended:
         ]
         if self.pages[0] != self.pages[1]:
             said.append(f"{self.pages[0]:,} pages became {self.pages[1]:,}")
-        nobody = "nothing that reads this table could be timed" if self.plans else _NOBODY
+        nobody = _NO_SCAN if self.finding.index else _NOBODY
+        if self.plans:
+            nobody = "nothing that reads it could be timed"
         return "; ".join(said) or nobody
 
     def _where(self, holds: Callable[[Interval], bool]) -> tuple[str, ...]:
@@ -125,7 +128,7 @@ def mend(
             name
             for name, plan in plans_before.items()
             if finding.kind not in _SETTINGS
-            and (name in finding.serves or _reads(plan, finding.table))
+            and (name in finding.serves or _concerns(finding, plan))
         )
         for finding in findings
     }
@@ -137,7 +140,7 @@ def mend(
         Mended(
             finding=finding,
             failed=failed[finding],
-            pages=(pages_before.get(finding.table, 0), pages_after.get(finding.table, 0)),
+            pages=(pages_before.get(_file(finding), 0), pages_after.get(_file(finding), 0)),
             plans={name: _change(plans_before[name], plans_after[name]) for name in names},
             timed={name: comparisons[name] for name in names if name in comparisons},
         )
@@ -179,7 +182,7 @@ def _plans(conninfo: str, statements: Sequence[Statement]) -> dict[str, Plan]:
 
 
 def _pages(conninfo: str, findings: Sequence[Finding]) -> dict[str, int]:
-    names = sorted({finding.table for finding in findings} - {SERVER})
+    names = sorted({_file(finding) for finding in findings} - {SERVER})
     with psycopg.connect(conninfo, autocommit=True) as conn:
         rows = conn.execute(
             "SELECT name, pg_relation_size(name::regclass) / current_setting('block_size')::int"
@@ -187,6 +190,18 @@ def _pages(conninfo: str, findings: Sequence[Finding]) -> dict[str, int]:
             [names],
         ).fetchall()
     return {str(name): int(pages) for name, pages in rows}
+
+
+def _file(finding: Finding) -> str:
+    """What has the pages: an index or a table."""
+    return finding.index or finding.table
+
+
+def _concerns(finding: Finding, plan: Plan) -> bool:
+    if finding.index:
+        bare = finding.index.rpartition(".")[2].strip('"').replace('""', '"')
+        return bare in plan.index_names
+    return _reads(plan, finding.table)
 
 
 def _reads(plan: Plan, table: str) -> bool:

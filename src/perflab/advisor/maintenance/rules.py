@@ -10,7 +10,7 @@ from perflab.advisor.maintenance.autovacuum import (
     waits_for,
 )
 from perflab.advisor.maintenance.findings import Finding, Limits, ranked
-from perflab.advisor.maintenance.health import PAGE_BYTES, Health, TableHealth
+from perflab.advisor.maintenance.health import PAGE_BYTES, Health, IndexHealth, TableHealth
 
 _LONG_S = 600.0
 _LEAST_PAGES = 10
@@ -25,8 +25,8 @@ def inspect(
 ) -> tuple[Finding, ...]:
     """What the state of the tables says, most urgent first; nothing is a valid answer.
 
-    ``counted`` has the wasted bytes of tables in which they were counted, by name. With an
-    ``earlier`` state autovacuum's settings follow from the rows that changed in between.
+    ``counted`` has the wasted bytes of tables and indexes in which they were counted, by name.
+    With an ``earlier`` state autovacuum's settings follow from the rows that changed in between.
     """
     bounds = limits or Limits()
     found: list[Finding] = []
@@ -35,6 +35,10 @@ def inspect(
         dead = [*_dead(table, health, bounds)]
         # what VACUUM frees, new rows may fill: whether the rest is too much shows afterwards
         found += dead or _bloat(table, bounds, counted or {})
+    cleared = {one.table for one in found if one.kind in ("dead", "bloat")}
+    for index in health.indexes:
+        if index.table not in cleared:  # VACUUM frees entries, and FULL makes all indexes anew
+            found += _index_bloat(index, bounds, counted or {})
     return ranked((*found, *autovacuum_findings(health, bounds, earlier)))
 
 
@@ -109,26 +113,54 @@ def _dead(table: TableHealth, health: Health, limits: Limits) -> Iterator[Findin
 
 
 def _bloat(table: TableHealth, limits: Limits, counted: Mapping[str, float]) -> Iterator[Finding]:
-    size = table.pages_now * PAGE_BYTES
-    expected = table.expected_pages
-    if table.name in counted:
-        wasted, share, how = counted[table.name], limits.wasted_share, "counted"
-    elif expected is not None:
-        wasted = (table.pages - expected) * PAGE_BYTES
-        share, how = limits.wasted_share_estimated, "estimated from the columns' widths"
-    else:
-        return
-    if wasted < max(limits.wasted_bytes, share * size):
+    figure, weight = _wasted(table, limits, counted)
+    if weight < 1:
         return
     yield Finding(
         "bloat",
         table.name,
-        f"{wasted / 2**20:,.0f} of {size / 2**20:,.0f} MiB are dead or free space ({how})",
+        figure,
         (f"VACUUM (FULL, ANALYZE) {table.name}",),
-        wasted / max(limits.wasted_bytes, share * size),
+        weight,
         caution="locks the table for as long as it takes to write it anew; pg_repack does not."
         " Space that new rows will soon fill again is no loss",
     )
+
+
+def _index_bloat(
+    index: IndexHealth, limits: Limits, counted: Mapping[str, float]
+) -> Iterator[Finding]:
+    figure, weight = _wasted(index, limits, counted)
+    if weight < 1:
+        return
+    yield Finding(
+        "index bloat",
+        index.table,
+        f"{index.name}: {figure}",
+        (f"REINDEX INDEX CONCURRENTLY {index.name}",),
+        weight,
+        caution="needs room for a second index while it runs, and waits for older transactions."
+        " Space that new rows will soon fill again is no loss",
+        index=index.name,
+    )
+
+
+def _wasted(
+    what: TableHealth | IndexHealth, limits: Limits, counted: Mapping[str, float]
+) -> tuple[str, float]:
+    """How much of the file is wasted, in words and as a multiple of the limit."""
+    size, expected = what.pages_now * PAGE_BYTES, what.expected_pages
+    if what.name in counted:
+        is_index = isinstance(what, IndexHealth)
+        share = limits.wasted_share_index if is_index else limits.wasted_share
+        wasted, how = counted[what.name], "counted"
+    elif expected is not None:
+        wasted = (what.pages - expected) * PAGE_BYTES
+        share, how = limits.wasted_share_estimated, "estimated from the columns' widths"
+    else:
+        return "", 0.0
+    figure = f"{wasted / 2**20:,.0f} of {size / 2**20:,.0f} MiB are dead or free space ({how})"
+    return figure, wasted / max(limits.wasted_bytes, share * size)
 
 
 def _mib(pages: int) -> str:

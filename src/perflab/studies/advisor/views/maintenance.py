@@ -19,6 +19,7 @@ _WORDS = {
     "dead": "dead rows",
     "stale": "stale statistics",
     "bloat": "bloat",
+    "index bloat": "index bloat",
     "off": "autovacuum off",
     "autovacuum": "autovacuum late",
 }
