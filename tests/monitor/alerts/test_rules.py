@@ -12,6 +12,9 @@ from perflab.paths import data_dir
 
 BAD = sorted((Path(__file__).parent / "bad").glob("*.toml"))
 
+NO_FAULTS = {"CacheHitRatioLow"}
+"""Told later than a fault: every cache starts empty, and must be given time to fill."""
+
 
 def test_the_shipped_rules_are_usable_and_shorter_in_the_lab() -> None:
     rules = load_rules(data_dir() / "alerts.toml")
@@ -21,7 +24,8 @@ def test_the_shipped_rules_are_usable_and_shorter_in_the_lab() -> None:
         if rule.window is not None:
             # four scrapes in the lab and in production
             assert 2.0 <= rule.window.lab <= 4.0 <= 60.0 <= rule.window.production, rule.name
-        assert rule.for_s.lab + (rule.window.lab if rule.window else 0.0) < 5.0, rule.name
+        if rule.name not in NO_FAULTS:
+            assert rule.for_s.lab + (rule.window.lab if rule.window else 0.0) < 5.0, rule.name
 
 
 @pytest.mark.parametrize("path", BAD, ids=[path.stem for path in BAD])
