@@ -134,7 +134,10 @@ def test_quiet_then_faults_that_raise_their_alerts_and_clear_them(
         targets = [Target(job, url) for job, url in urls.items()]
         with Watch(AlertEngine(RULES), targets, every_s=EVERY_S) as watch:
             time.sleep(QUIET_S)
-            assert watch.transitions == (), "a quiet run"
+            # a cache that starts empty has few hits at first, which is no alert yet
+            early = {("CacheHitRatioLow", "pending"), ("CacheHitRatioLow", "inactive")}
+            seen = {(one.rule.name, one.after) for one in watch.transitions}
+            assert seen <= early, "a quiet run"
             told = {sample.metric for sample in scrape(targets[1], RAISED_S) or ()}
             plain = [family for family in families("Hub") if family.kind != "histogram"]
             assert {full_name(family) for family in plain} <= told
@@ -159,6 +162,7 @@ def test_quiet_then_faults_that_raise_their_alerts_and_clear_them(
             wait_for(lambda: resolved(watch), cleared, 3 * RAISED_S)
             # who had to wait for the restart is in the next seconds' percentiles
             waited = {("PoolExhausted", "api"), ("SlowAnswers", "api")}
+            waited.add(("CacheHitRatioLow", "api"))  # Redis came back late, and empty
             assert fired(watch) - waited == raised, "no other alert"
     said = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert any(text.startswith("ProcessDown firing (instance=127.0.0.1:") for text in said)
