@@ -206,3 +206,17 @@ def test_refusals_quote_no_value() -> None:
     refused = parse_workload("SELECT * FROM orders WHERE email = 'ada@example.org' = = 3").refused
 
     assert "ada" not in str(refused)
+
+
+def test_tables_of_one_name_in_two_schemas_make_two_statements() -> None:
+    text = (
+        "SELECT id FROM sales.things WHERE size = 1; SELECT id FROM things WHERE size = 1;"
+        "SELECT id FROM sales.things WHERE size = 2"
+    )
+
+    found = parse_workload(text).statements
+
+    assert [(one.text, one.calls) for one in found] == [
+        ("SELECT id FROM sales.things WHERE size = 1", 2),
+        ("SELECT id FROM things WHERE size = 1", 1),
+    ]

@@ -9,9 +9,10 @@ from typing import Any
 
 import msgspec
 from pglast import ast
-from pglast.parser import ParseError, fingerprint, scan
+from pglast.parser import ParseError, scan
 
 from perflab.advisor.errors import StatementError
+from perflab.advisor.identity import statement_key
 from perflab.advisor.nodes import is_a, walk
 from perflab.advisor.sql import COMMENTS, parse_one, redacted
 
@@ -103,7 +104,7 @@ def parse_workload(text: str) -> Workload:
         except StatementError as error:
             refused.append(Refused(line, str(error)))
             continue
-        key = fingerprint(statement.text)
+        key = statement_key(statement.text)
         if key in merged:
             merged[key] = _joined(merged[key], statement)
         elif len(merged) == MAX_STATEMENTS:
