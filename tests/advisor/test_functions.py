@@ -12,6 +12,7 @@ from databases import own_database
 from perflab.advisor.copying.catalogs import read_shape
 from perflab.advisor.copying.functions import needed_functions, read_functions
 from perflab.advisor.copying.making import make_tables
+from perflab.advisor.copying.needed import without_acting
 from perflab.advisor.copying.sampling import plan_parts
 from perflab.advisor.copying.shape import with_parents
 from perflab.advisor.copying.transfer import Extent, fill
@@ -242,3 +243,24 @@ def test_only_what_is_called_comes_however_many_calls_away(database: str) -> Non
 
     assert [f.bare for f in found.functions] == ["a", "b", "c"]
     assert found.refused == {}
+
+
+def test_checks_and_defaults_that_do_more_than_compute_are_not_copied(database: str) -> None:
+    load(
+        database,
+        "CREATE DOMAIN odd AS text CHECK (pg_sleep(0) IS NOT NULL AND VALUE <> '');"
+        "CREATE TABLE t (a odd CHECK (length(a) < 9), b text DEFAULT pg_read_file('x'),"
+        " c int CHECK (pg_backend_pid() > c), d text DEFAULT gen_random_uuid()::text)",
+    )
+    with psycopg.connect(database, autocommit=True) as conn:
+        _functions, acting = read_functions(conn)
+
+        shape = without_acting(read_shape(conn), acting)
+
+    (table,) = shape.tables
+    assert [key.definition for key in table.keys] == [
+        "CHECK ((length((a)::text) < 9))", "CHECK ((pg_backend_pid() > c))",
+    ]  # fmt: skip
+    defaults = [column.default for column in table.columns]
+    assert defaults == ["", "", "", "(gen_random_uuid())::text"]
+    assert [one.ddl for one in shape.types] == ["CREATE DOMAIN public.odd AS text"]

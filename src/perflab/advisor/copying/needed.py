@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 import psycopg
@@ -11,8 +11,8 @@ import psycopg
 from perflab.advisor.advice import Unplanned
 from perflab.advisor.catalog import Catalog
 from perflab.advisor.copying.catalogs import read_shape
-from perflab.advisor.copying.functions import needed_functions, read_functions
-from perflab.advisor.copying.shape import Shape, with_parents
+from perflab.advisor.copying.functions import called, needed_functions, read_functions
+from perflab.advisor.copying.shape import Shape, Table, with_parents
 from perflab.advisor.errors import AdvisorError, StatementError
 from perflab.advisor.sql import tables_of
 from perflab.advisor.target import VARIABLE
@@ -29,8 +29,8 @@ def read_needed(
     Raises AdvisorError where the role may not read a table that a statement names, StatementError
     where none names any.
     """
-    whole = read_shape(target)
     functions, acting = read_functions(target)
+    whole = without_acting(read_shape(target), acting)
     texts = [statement.text for statement in statements]
     named = {name for text in texts for name in tables_of(text)}
     while True:
@@ -40,10 +40,10 @@ def read_needed(
         shape = with_parents(whole, wanted)
         expressions = [text for table in shape.tables for text in table.expressions]
         types = [one.ddl for one in whole.types]
-        called = needed_functions(functions, (*texts, *expressions, *types), acting)
-        if called.tables <= named:  # a function may read tables that no statement names
+        needed = needed_functions(functions, (*texts, *expressions, *types), acting)
+        if needed.tables <= named:  # a function may read tables that no statement names
             break
-        named |= called.tables
+        named |= needed.tables
     closed = sorted(t.name for t in shape.tables if t.name in wanted and not t.readable)
     if closed:
         raise AdvisorError(
@@ -51,8 +51,37 @@ def read_needed(
             " grant it SELECT there, or leave out the statements that name it"
         )
     return msgspec.structs.replace(
-        shape, functions=called.functions, absent={**shape.absent, **called.refused}
+        shape, functions=needed.functions, absent={**shape.absent, **needed.refused}
     )
+
+
+def without_acting(shape: Shape, acting: Collection[str]) -> Shape:
+    """The same without checks and defaults that call what does more than compute.
+
+    On the copy they would run with the rights of whoever fills it. Indexes, generated columns and
+    keys of partitions cannot have any, since PostgreSQL wants these immutable.
+    """
+
+    def acts(text: str) -> bool:
+        try:
+            return not called(text).isdisjoint(acting)
+        except StatementError:  # a name in disguise
+            return True
+
+    def tame(table: Table) -> Table:
+        columns = (
+            msgspec.structs.replace(c, default="") if acts(c.default) else c for c in table.columns
+        )
+        keys = (key for key in table.keys if key.kind != "c" or not acts(key.definition))
+        return msgspec.structs.replace(table, columns=tuple(columns), keys=tuple(keys))
+
+    types = (
+        msgspec.structs.replace(one, ddl=one.without_checks)
+        if one.without_checks and acts(one.ddl)
+        else one
+        for one in shape.types
+    )
+    return msgspec.structs.replace(shape, tables=tuple(map(tame, shape.tables)), types=tuple(types))
 
 
 def _found(names: Iterable[tuple[str, str]], shape: Shape, catalog: Catalog) -> set[str]:
