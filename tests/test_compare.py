@@ -24,6 +24,7 @@ from perflab.files import write_document
 from perflab.measure.environment import Environment, ServerFacts, capture, write_environment
 from perflab.measure.regression import Tolerances
 from perflab.measure.results import Origin, Result, read_results, write_results
+from perflab.measure.speed import SpeedRecord
 from perflab.measure.statistics import exact
 from perflab.runs import Manifest, NotebookRun, RunFolder, read_manifest
 from perflab.studies import regression as study
@@ -234,6 +235,23 @@ def test_other_settings_and_parameters_are_named(tmp_path: Path) -> None:
     assert "postgres setting work_mem: 1MB against 4MB" in said.text
     assert "fsync" not in said.text
     assert "01_database, parameter without_indexes: ['idx_habit" in said.text
+
+
+@pytest.mark.parametrize(
+    ("looks", "words"),
+    [((30.0, 20.0, 25.0), "ran at 50% of the speed that it had in the base"), ((41.0,), "")],
+)
+def test_a_machine_of_another_speed_is_named(
+    tmp_path: Path, looks: tuple[float, ...], words: str
+) -> None:
+    run, base = copied(tmp_path, "aa2"), copied(tmp_path, "aa1")
+    for folder, seen in ((run, looks), (base, (50.0,))):
+        record = SpeedRecord(best=60.0, looks={"01_database": seen})
+        write_document(RunFolder(folder).speed, record)
+    said = compare(run, base)
+    assert said.exit_code == 0
+    assert words in said.text
+    assert ("the machine ran at" in said.text) == bool(words)
 
 
 @pytest.mark.parametrize("status", ["running", "stopped"])

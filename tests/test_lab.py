@@ -8,6 +8,7 @@ import pytest
 
 from perflab.errors import ParameterError
 from perflab.lab import _open, open_lab
+from perflab.measure.speed import read_speed
 from perflab.runs import SERVICES_VARIABLE
 from perflab.services import Services, open_services
 
@@ -36,6 +37,16 @@ def test_opening_again_closes_the_lab_before() -> None:
     second.close()
     second.close()
     assert _open == []
+
+
+def test_what_takes_time_is_when_the_machine_is_looked_at(tmp_path: Path) -> None:
+    lab = open_lab("09_scorecard")
+    assert not lab.run.speed.exists()
+    for title in ("one", "two"):
+        with lab.progress(title):
+            pass
+    assert len(read_speed(lab.run.speed).looks["09_scorecard"]) == 2
+    lab.close()
 
 
 def test_buffers_are_never_emptied_on_a_server_of_the_users_own(

@@ -13,15 +13,15 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from perflab.measure.environment import library_versions, steadiness
-from perflab.paths import cache_dir, runs_dir
+from perflab.measure.environment import STEADY, library_versions, machine_id, steadiness
+from perflab.measure.speed import SLOW, best_speed, machine_speed
+from perflab.paths import best_speeds, cache_dir, runs_dir
 from perflab.services import CACHE_LIMIT_BYTES, Probe, databases_dir, folder_bytes, probe
 from perflab.services.addresses import SERVICE_NAMES, USUAL_NAMES, ServiceName
 from perflab.services.docker.volumes import drop_all, kept_here
 
 ENOUGH_FILES = 4_096
 ENOUGH_DISK_BYTES = 3 * 2**30
-STEADY = 0.95
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -141,8 +141,11 @@ def _cache() -> Finding:
 
 def _noise() -> Finding:
     share = steadiness()
-    ok = share >= STEADY
+    speed = machine_speed()
+    pace = speed / best_speed(best_speeds(), machine_id(), speed)
+    ok = share >= STEADY and pace >= SLOW
     advice = (
         "" if ok else "figures will be marked noisy; close other programs or use a quieter machine"
     )
-    return Finding("noise", f"a busy loop got {share:.0%} of a core", ok=ok, advice=advice)
+    state = f"a busy loop got {share:.0%} of a core, at {pace:.0%} of the best speed seen here"
+    return Finding("noise", state, ok=ok, advice=advice)

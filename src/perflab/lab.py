@@ -15,8 +15,9 @@ from matplotlib.figure import Figure
 from perflab.datasets import Datasets, shared_buffers_mb, template_name
 from perflab.errors import ParameterError
 from perflab.measure.claims import Claims, load_claims
-from perflab.measure.environment import Environment, add_environment, capture
+from perflab.measure.environment import Environment, add_environment, capture, machine_id
 from perflab.measure.results import Origin, Result, write_results
+from perflab.measure.speed import Speedometer
 from perflab.parameters import (
     NOTEBOOKS,
     Common,
@@ -25,6 +26,7 @@ from perflab.parameters import (
     check,
     injected,
 )
+from perflab.paths import best_speeds
 from perflab.profiles import Profile, load_profile
 from perflab.progress import Step, progress
 from perflab.report.exhibits import Exhibit, Exhibits
@@ -65,6 +67,7 @@ class Lab:
         self.claims = claims
         self.results: tuple[Result, ...] = ()
         self._exhibits = Exhibits(notebook=notebook)
+        self._speedometer = Speedometer(run.speed, best_speeds(), machine_id(), notebook)
         self._closing = ExitStack()
         self._services: Services | None = None
         self._edge: Nginx | NotRun | None = None
@@ -144,7 +147,11 @@ class Lab:
         )
 
     def progress(self, title: str) -> AbstractContextManager[Step]:
-        """A progress bar for a cell; gone at the end, so saved notebooks stay clean."""
+        """A progress bar for a cell; gone at the end, so saved notebooks stay clean.
+
+        What takes time is measured, so this is when the machine's speed is looked at.
+        """
+        self._speedometer.look()
         return progress(title)
 
     def record(self, results: Sequence[Result]) -> None:

@@ -60,3 +60,8 @@ def cache_dir() -> Path:
         path = Path(tempfile.gettempdir()) / f"perflab-cache-{os.geteuid()}"
         path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def best_speeds() -> Path:
+    """The file with the best speed that each machine of this cache has shown."""
+    return cache_dir() / "best_speed.json"

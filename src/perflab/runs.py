@@ -55,6 +55,11 @@ class RunFolder:
         return self.path / "environment.json"
 
     @property
+    def speed(self) -> Path:
+        """``speed.json``: how fast the machine was meanwhile; missing where nothing was timed."""
+        return self.path / "speed.json"
+
+    @property
     def claims(self) -> Path:
         """``claims.toml``: a copy of the claims that the run was judged by."""
         return self.path / "claims.toml"

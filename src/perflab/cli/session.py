@@ -17,6 +17,7 @@ from perflab.datasets import Datasets
 from perflab.errors import PerflabError
 from perflab.lab import check_rung, start_services
 from perflab.measure.results import read_results
+from perflab.measure.speed import read_speed
 from perflab.parameters import Common
 from perflab.profiles import Profile
 from perflab.report.console import print_scorecard
@@ -65,6 +66,9 @@ def run_batch(
         if r.claim
     }
     print_scorecard(console, scorecard(checked.plan, found))
+    if folder.speed.exists():
+        for sentence in read_speed(folder.speed).warnings:
+            console.print(f"[yellow]{escape(sentence)}[/]", soft_wrap=True)
     console.print(f"run: {folder.path}", soft_wrap=True)
     rebuild(folder)
     return journal.manifest.status == "done"

@@ -98,19 +98,16 @@ def capture(servers: Mapping[str, Server] | None = None, lacks: Sequence[str] = 
     revision, dirty = _git()
     usable = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
     count = os.cpu_count() or 1
-    cpu, memory, system = _cpu_model(), psutil.virtual_memory().total, _system()
     return Environment(
-        id=environment_id(
-            cpu, count, memory, platform.release(), system, platform.python_version()
-        ),
+        id=machine_id(),
         captured_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        cpu_model=cpu,
+        cpu_model=_cpu_model(),
         cpu_count=count,
         cpu_usable=len(usable) or count,
         governor=_governor(),
-        memory_bytes=memory,
+        memory_bytes=psutil.virtual_memory().total,
         load_average=os.getloadavg(),
-        system=system,
+        system=_system(),
         kernel=platform.release(),
         python=platform.python_version(),
         libraries=library_versions(),
@@ -121,6 +118,18 @@ def capture(servers: Mapping[str, Server] | None = None, lacks: Sequence[str] = 
             for name, server in (servers or {}).items()
         },
         lacks=tuple(lacks),
+    )
+
+
+def machine_id() -> str:
+    """The ``environment_id`` of this machine."""
+    return environment_id(
+        _cpu_model(),
+        os.cpu_count() or 1,
+        psutil.virtual_memory().total,
+        platform.release(),
+        _system(),
+        platform.python_version(),
     )
 
 

@@ -19,6 +19,7 @@ from perflab.measure.regression import (
     compare_runs,
 )
 from perflab.measure.results import Result, read_results
+from perflab.measure.speed import SLOW, SpeedError, SpeedRecord, read_speed
 from perflab.runs import Manifest, RunFolder, find_run, read_manifest
 
 Rerun = Callable[["Order"], None]
@@ -37,6 +38,7 @@ class RunRecord(msgspec.Struct, frozen=True):
     manifest: Manifest | None
     """None where no batch made the run."""
     environment: Environment | None
+    speed: SpeedRecord | None
 
     @property
     def notebooks(self) -> frozenset[str]:
@@ -128,7 +130,7 @@ def read_run(name: str) -> RunRecord:
     results = _results(folder)
     if not results:
         raise CompareError(f"{name}: the run has no results; there is nothing to compare")
-    return RunRecord(folder, results, manifest, _environment(folder))
+    return RunRecord(folder, results, manifest, _environment(folder), _speed(folder))
 
 
 def differences(run: RunRecord, base: RunRecord) -> Differences:
@@ -154,6 +156,7 @@ def differences(run: RunRecord, base: RunRecord) -> Differences:
     if here != there:
         noted.append(f"server: {_joined(here)} against {_joined(there)}")
     noted.extend(_settings(run, base))
+    noted.extend(_speeds(run, base))
     noted.extend(_parameters(run, base))
     for which, record in (("run", run), ("base", base)):
         noted.extend(
@@ -286,6 +289,26 @@ def _environment(folder: RunFolder) -> Environment | None:
         return read_environment(folder.environment)
     except (OSError, msgspec.MsgspecError):
         return None  # the results name the machine; this file only adds settings to the notes
+
+
+def _speed(folder: RunFolder) -> SpeedRecord | None:
+    try:
+        return read_speed(folder.speed)
+    except SpeedError:
+        return None
+
+
+def _speeds(run: RunRecord, base: RunRecord) -> list[str]:
+    """How much slower the machine itself was in one of them."""
+    if run.speed is None or base.speed is None or not (run.speed.looks and base.speed.looks):
+        return []
+    ratio = run.speed.middle / base.speed.middle
+    if SLOW <= ratio <= 1 / SLOW:
+        return []
+    return [
+        f"the machine ran at {ratio:.0%} of the speed that it had in the base (a fixed loop, the"
+        " median): milliseconds and rates differ by that alone"
+    ]
 
 
 def _settings(run: RunRecord, base: RunRecord) -> list[str]:

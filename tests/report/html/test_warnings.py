@@ -8,7 +8,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from perflab.files import write_document
 from perflab.measure.environment import ServerFacts
+from perflab.measure.speed import SpeedRecord
 from perflab.measure.statistics import Interval
 from perflab.report.html import write_report
 from perflab.report.html.contents import read_contents
@@ -74,6 +76,14 @@ def test_a_stopped_run_says_that_it_was_stopped(tmp_path: Path) -> None:
     record.ends("01_database", 1.0)
     record.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
     assert told(run) == [("unfinished", "The run was stopped before its end.")]
+
+
+def test_a_slow_machine_is_told(tmp_path: Path) -> None:
+    run = make_run(tmp_path, MET)
+    record = SpeedRecord(best=60.0, looks={"01_database": (30.0, 45.0)})
+    write_document(run.speed, record)
+    assert told(run) == [("noise", record.warnings[0])]
+    assert "ran at 50% to 75% of the best speed" in report(run).text
 
 
 def test_an_unsteady_machine_is_told_once(tmp_path: Path) -> None:

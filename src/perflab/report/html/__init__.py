@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from perflab.errors import PerflabError
 from perflab.files import write_whole
 from perflab.measure.environment import SPIN_S, STEADY
+from perflab.measure.speed import SLOW
 from perflab.measure.statistics import CONFIDENCE, MIN_BLOCKS, min_samples
 from perflab.report.html.contents import Contents, read_contents
 from perflab.report.html.notebooks import notebook_body
@@ -65,6 +66,7 @@ def _page(contents: Contents, problems: list[str]) -> str:
         min_p99=min_samples(0.99),
         spin_s=SPIN_S,
         steady=STEADY,
+        slow=SLOW,
     )
 
 

@@ -13,6 +13,7 @@ from perflab.errors import PerflabError
 from perflab.measure.claims import Claims, load_claims
 from perflab.measure.environment import Environment, read_environment
 from perflab.measure.results import Result, read_results
+from perflab.measure.speed import SpeedRecord, read_speed
 from perflab.report.exhibits import Exhibit, Exhibits, read_exhibits
 from perflab.runs import Manifest, NotebookRun, RunFolder, read_manifest
 
@@ -26,6 +27,7 @@ class Contents:
     run: RunFolder
     manifest: Manifest | None
     environment: Environment | None
+    speed: SpeedRecord | None
     claims: Claims
     results: tuple[Result, ...]
     exhibits: tuple[Exhibits, ...]
@@ -87,6 +89,7 @@ def read_contents(run: RunFolder) -> Contents:
 
     manifest = only(run.manifest, read_manifest)
     environment = only(run.environment, read_environment)
+    speed = only(run.speed, read_speed)
     claims = only(run.claims, load_claims)
     results = [r for _, rs in readable(run.files("results", "json"), read_results) for r in rs]
     exhibits = [index for _, index in readable(run.files("exhibits", "json"), read_exhibits)]
@@ -95,6 +98,7 @@ def read_contents(run: RunFolder) -> Contents:
         run=run,
         manifest=manifest,
         environment=environment,
+        speed=speed,
         claims=load_claims() if claims is None else claims,
         results=tuple(results),
         exhibits=tuple(exhibits),

@@ -37,6 +37,7 @@ def warnings_of(contents: Contents, problems: tuple[str, ...]) -> tuple[Notice, 
                 *(Notice("left out", problem) for problem in problems),
                 *_mixture(contents.results),
                 *_machine(contents.results),
+                *_speed(contents),
                 *_judgement(contents.newest),
                 *_servers(contents),
             )
@@ -92,6 +93,11 @@ def _machine(results: tuple[Result, ...]) -> Iterator[Notice]:
     for (notebook, warning), count in counts.items():
         figures = "1 figure" if count == 1 else f"{count} figures"
         yield Notice("noise", f"{warning} ({figures} of {notebook}).")
+
+
+def _speed(contents: Contents) -> Iterator[Notice]:
+    if contents.speed:
+        yield from (Notice("noise", sentence) for sentence in contents.speed.warnings)
 
 
 def _judgement(newest: dict[str, Result]) -> Iterator[Notice]:
