@@ -207,6 +207,41 @@ def test_a_forbidden_channel_is_an_error_of_its_subscription_alone(scene: Scene)
     run(scenario())
 
 
+def test_who_gives_up_waiting_for_a_channel_leaves_it_at_the_hub_too(scene: Scene) -> None:
+    async def scenario() -> None:
+        async with scene.hub() as hub, open_client(hub.url) as client:
+            await client.subscribe("alarms")
+            waiting = asyncio.create_task(client.subscribe("news"))
+            await asyncio.sleep(0)  # its request is on its way
+            waiting.cancel()
+            await asyncio.wait((waiting,))
+            assert waiting.cancelled()
+            await client.publish("alarms", 0)  # a hub takes one request of a client after another
+            assert hub.stats().subscriptions == 1
+            news = await client.subscribe("news")
+            await client.publish("news", 1)
+            assert await read(news, 1) == [b"1"]
+
+    run(scenario())
+
+
+def test_a_channel_that_ended_at_its_deadline_says_why(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        async with scene.hub() as hub, open_client(hub.url) as client:
+
+            async def at_once(_: Subscription) -> None:
+                client._end("failed", RealtimeError("no hub can be reached"))
+                raise TimeoutError
+
+            monkeypatch.setattr(Subscription, "until_started", at_once)
+            with pytest.raises(RealtimeError, match="no hub can be reached"):
+                await client.subscribe("news")
+
+    run(scenario())
+
+
 def test_requests_beyond_the_rate_limit_are_sent_again_when_there_is_room(
     scene: Scene,
 ) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -13,7 +12,7 @@ import msgspec
 import numpy as np
 
 from perflab.realtime.backoff import Backoff
-from perflab.realtime.client.outgoing import Outgoing
+from perflab.realtime.client.outgoing import Outgoing, Reply
 from perflab.realtime.client.polling import Poller
 from perflab.realtime.client.session import Session
 from perflab.realtime.client.settings import ClientSettings
@@ -156,27 +155,24 @@ class RealtimeClient:
             async with asyncio.timeout(self._settings.reply_timeout_s):
                 await subscription.until_started()
         except TimeoutError:
-            del self._subscriptions[channel]
-            raise RealtimeError(f"channel {channel!r}: no answer in time; try again") from None
+            self._leave(subscription)
+            raise self._failure or RealtimeError(
+                f"channel {channel!r}: no answer in time; try again"
+            ) from None
+        except asyncio.CancelledError:  # nobody would read what comes
+            self._leave(subscription)
+            raise
         except RealtimeError:
-            self._subscriptions.pop(channel, None)
+            self._forget(subscription)
             raise
         return subscription
 
     async def unsubscribe(self, channel: str) -> None:
         """End a subscription; its ``async for`` ends with what it has."""
-        subscription = self._subscriptions.pop(channel, None)
-        if subscription is None:
-            return
-        subscription.end()
-        polling = self._polling.pop(channel, None)
-        if polling is not None:
-            polling.cancel()
-        if self._session is not None:
-            request = Unsubscribe(next(self._ids), channel)
-            with contextlib.suppress(TimeoutError, RealtimeError, asyncio.CancelledError):
-                async with asyncio.timeout(self._settings.reply_timeout_s):
-                    await self._outgoing.put(request, "normal")
+        subscription = self._subscriptions.get(channel)
+        left = None if subscription is None else self._leave(subscription)
+        if left is not None:
+            await asyncio.wait((left,), timeout=self._settings.reply_timeout_s)
 
     async def publish(self, channel: str, value: Any, lane: Lane = "normal") -> Published:
         """Append a value, as JSON, to a channel; waits until it is in the log.
@@ -208,6 +204,27 @@ class RealtimeClient:
         """Cut the connection as a network would, to see what becomes of it."""
         if self._session is not None:
             self._session.cut_off()
+
+    def _forget(self, subscription: Subscription) -> bool:
+        """End a subscription here; False where the channel is not its own any more."""
+        channel = subscription.channel
+        if self._subscriptions.get(channel) is not subscription:
+            return False
+        del self._subscriptions[channel]
+        subscription.end()
+        polling = self._polling.pop(channel, None)
+        if polling is not None:
+            polling.cancel()
+        return True
+
+    def _leave(self, subscription: Subscription) -> asyncio.Future[Reply] | None:
+        """End a subscription and tell the hub, whose reply need not be waited for."""
+        if not self._forget(subscription) or self._session is None:
+            return None
+        request = Unsubscribe(next(self._ids), subscription.channel)
+        left = self._outgoing.put(request, "normal")
+        left.add_done_callback(lambda reply: reply.cancelled() or reply.exception())
+        return left
 
     def _check_running(self) -> None:
         if self._failure is not None:
