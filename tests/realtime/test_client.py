@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import itertools
+from typing import Any, cast
 
 import httpx
 import msgspec
@@ -27,9 +28,19 @@ from perflab.realtime import (
 )
 from perflab.realtime.client import ClientSettings, Subscription
 from perflab.realtime.client.outgoing import Outgoing
+from perflab.realtime.client.session import Session
+from perflab.realtime.client.socket import ClientSocket
 from perflab.realtime.hub import Hub
 from perflab.realtime.polls import poll_of
-from perflab.realtime.protocol import Accepted, Publish, Refused, Subscribe
+from perflab.realtime.protocol import (
+    Accepted,
+    Publish,
+    Refused,
+    Subscribe,
+    Subscribed,
+    Unsubscribe,
+    Unsubscribed,
+)
 from perflab.realtime.waiting import Waiting
 from perflab.services.ports import free_ports
 
@@ -223,6 +234,44 @@ def test_who_gives_up_waiting_for_a_channel_leaves_it_at_the_hub_too(scene: Scen
             assert await read(news, 1) == [b"1"]
 
     run(scenario())
+
+
+def test_what_the_hub_does_late_is_put_right() -> None:
+    """Requests that were refused for their rate are sent again, and so come in another order."""
+
+    async def scenario() -> None:
+        wanted = {"news": Subscription("news", on_message=None, on_gap=None, queue=9, after=None)}
+        outgoing = Outgoing(9)
+        session = Session(
+            cast(ClientSocket, None),
+            wanted,
+            outgoing,
+            itertools.count(),
+            welcomed=lambda load: None,
+            served=lambda: None,
+        )
+        session._control(msgspec.json.encode(Unsubscribed(7, "news")))
+        request = (await outgoing.next()).request
+        assert isinstance(request, Subscribe)
+        assert request.channel == "news"
+        wanted.clear()
+        session._control(msgspec.json.encode(Subscribed(request.id, "news", 1, "a:5", True)))
+        request = (await outgoing.next()).request
+        assert isinstance(request, Unsubscribe)
+        session._control(msgspec.json.encode(Unsubscribed(request.id, "news")))
+        assert len(outgoing) == 0
+
+    run(scenario())
+
+
+def test_nothing_is_handed_out_after_the_end() -> None:
+    got: list[Message] = []
+    news = Subscription("news", on_message=got.append, on_gap=None, queue=9, after=None)
+    news.starts(Position("a", 0, 0), recovered=True)
+    news.take("normal", 1, b"1")
+    news.end()
+    news.take("normal", 2, b"2")
+    assert [message.data for message in got] == [b"1"]
 
 
 def test_a_channel_that_ended_at_its_deadline_says_why(

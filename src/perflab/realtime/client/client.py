@@ -24,7 +24,7 @@ from perflab.realtime.endpoints import Endpoints
 from perflab.realtime.errors import RealtimeError
 from perflab.realtime.log import Published
 from perflab.realtime.messages import Lane, Position, check_channel
-from perflab.realtime.protocol import Accepted, Publish, Unsubscribe
+from perflab.realtime.protocol import Accepted, Publish
 
 _MOVE_SHARE: Final = 0.8
 """Of the time that a hub gives its clients to leave."""
@@ -221,10 +221,7 @@ class RealtimeClient:
         """End a subscription and tell the hub, whose reply need not be waited for."""
         if not self._forget(subscription) or self._session is None:
             return None
-        request = Unsubscribe(next(self._ids), subscription.channel)
-        left = self._outgoing.put(request, "normal")
-        left.add_done_callback(lambda reply: reply.cancelled() or reply.exception())
-        return left
+        return self._session.unsubscribe(subscription.channel)
 
     def _check_running(self) -> None:
         if self._failure is not None:

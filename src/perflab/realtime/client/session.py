@@ -24,6 +24,7 @@ from perflab.realtime.protocol import (
     Refused,
     Subscribe,
     Subscribed,
+    Unsubscribe,
     Unsubscribed,
     Welcome,
     decode_control,
@@ -103,6 +104,13 @@ class Session:
         reply = self._outgoing.put(Subscribe(next(self._ids), channel, after), "critical")
         reply.add_done_callback(lambda done: self._answered(channel, done))
 
+    def unsubscribe(self, channel: str) -> asyncio.Future[Reply]:
+        """Leave a channel; the reply need not be waited for."""
+        # in the lane of ``subscribe``, so that what was asked last comes last
+        left = self._outgoing.put(Unsubscribe(next(self._ids), channel), "critical")
+        left.add_done_callback(lambda reply: reply.cancelled() or reply.exception())
+        return left
+
     def _answered(self, channel: str, reply: asyncio.Future[Reply]) -> None:
         if reply.cancelled():
             return
@@ -140,7 +148,11 @@ class Session:
         match decode_control(entry):
             case Subscribed() as told:
                 self._subscribed(told)
-            case Unsubscribed() | Accepted() as reply:
+            case Unsubscribed() as told:
+                self._outgoing.answered(told)
+                if told.channel in self._subscriptions and told.channel not in self._unanswered:
+                    self.subscribe(told.channel)  # wanted again before the hub had let it go
+            case Accepted() as reply:
                 self._outgoing.answered(reply)
             case Refused() as refusal:
                 self._outgoing.refused(refusal)
@@ -160,7 +172,9 @@ class Session:
 
     def _subscribed(self, told: Subscribed) -> None:
         subscription = self._subscriptions.get(told.channel)
-        if subscription is not None:
+        if subscription is None:
+            self.unsubscribe(told.channel)  # left before the hub had it
+        else:
             self._numbers[told.number] = subscription
             subscription.starts(position_of(told.position), recovered=told.recovered)
         self._outgoing.answered(told)

@@ -67,8 +67,8 @@ class Subscription:
             raise self._over
 
     def take(self, lane: Lane, offset: int, data: bytes) -> None:
-        """A message came; it is handed out unless it was before."""
-        if not self.cursor.accepts(lane, offset):
+        """A message came; it is handed out unless it was before, or nobody wants it any more."""
+        if self._ended or not self.cursor.accepts(lane, offset):
             return
         message = Message(self.channel, lane, offset, data)
         if self._on_message is not None:
