@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from event_loop import own_prefix, run
-from perflab.ratelimit import DEFAULT_POLICIES, RateLimitMiddleware
+from perflab.ratelimit import DEFAULT_POLICIES, load_policies
 from perflab.services import Redis
 
 PAGE = Path(__file__).parents[2] / "docs" / "ratelimit.md"
@@ -23,13 +23,10 @@ def test_the_examples_print_what_the_page_says(redis_server: Redis, monkeypatch:
     monkeypatch.setitem(module.RateLimiter.__init__.__kwdefaults__, "prefix", own_prefix())
     monkeypatch.setitem(module.RateLimiter.__init__.__kwdefaults__, "budget_s", 20.0)
     blocks = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 4
 
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        raise AssertionError("nobody asks")
-
-    async def scenario() -> dict[str, Any]:
-        names: dict[str, Any] = {"url": redis_server.url(), "app": app}
+    async def scenario() -> None:
+        names = {"url": redis_server.url()}
         for block in blocks:
             said = io.StringIO()
             code = compile(block, str(PAGE), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
@@ -37,11 +34,17 @@ def test_the_examples_print_what_the_page_says(redis_server: Redis, monkeypatch:
                 result = eval(code, names)  # noqa: S307 - our own page
                 if inspect.isawaitable(result):
                     await result
-            assert said.getvalue().split() == re.findall(r"# -> (.+)", block)
-        return names
+            assert said.getvalue().splitlines() == re.findall(r"# -> (.+)", block)
 
-    names = run(scenario())
-    assert isinstance(names["guarded"], RateLimitMiddleware)
+    run(scenario())
+
+
+def test_the_file_of_policies_is_read(tmp_path: Path) -> None:
+    (text,) = re.findall(r"^```toml\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    path = tmp_path / "limits.toml"
+    path.write_text(text)
+    (policy,) = load_policies(path)
+    assert policy.name == "exports"
 
 
 def test_the_table_names_the_algorithms_and_the_defaults_that_use_them() -> None:
