@@ -7,8 +7,6 @@ import http.client
 import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import psycopg
@@ -27,6 +25,8 @@ from perflab.services import (
 )
 from perflab.services.embedded import binaries
 from perflab.services.embedded.nginx_binary import NGINX_ENV
+
+from .attaching import attach_and_restart
 
 SMALL = PostgresSettings(shared_buffers_mb=32)
 
@@ -219,29 +219,9 @@ def test_close_in_a_forked_child_leaves_the_parents_servers_alone(own_services: 
         assert conn.execute("SELECT 1").fetchone() == (1,)
 
 
-ATTACH = """
-import sys, psycopg
-from pathlib import Path
-from perflab.services import attach_services
-with attach_services(Path(sys.argv[1])) as services:
-    with psycopg.connect(services.postgres.conninfo()) as conn:
-        conn.execute("CREATE TABLE from_the_other_process ()")
-    services.postgres.restart()
-    services.redis.restart()
-    print(services.postgres.version, services.redis.url(), services.notes)
-"""
-
-
 def test_another_process_attaches_and_restarts(own_services: Services) -> None:
-    path = own_services.share()
-    assert path.stat().st_mode & 0o077 == 0
-    done = subprocess.run(
-        [sys.executable, "-c", ATTACH, str(path)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert own_services.redis.url() in done.stdout
-    with psycopg.connect(own_services.postgres.conninfo()) as conn:
-        assert conn.execute("SELECT count(*) FROM from_the_other_process").fetchone() == (0,)
+    assert own_services.share().stat().st_mode & 0o077 == 0
+    attach_and_restart(own_services)
     # the other process has ended, and the owner still rules a server that it did not start
     own_services.postgres.restart()
     own_services.redis.restart()

@@ -7,7 +7,6 @@ import json
 import os
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from perflab.services.docker import volumes as docker_volumes
 from perflab.services.docker.place import Place
 from perflab.services.docker.servers import DockerPostgres, DockerRedis
 from perflab.services.ports import ephemeral_bound, free_ports
+from services.attaching import attach_and_restart
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
@@ -294,28 +294,9 @@ def test_cleaning_the_cache_removes_kept_volumes(
     assert docker_volumes.all_kept(client) == []
 
 
-ATTACH = """
-import sys, psycopg
-from pathlib import Path
-from perflab.services import attach_services
-with attach_services(Path(sys.argv[1])) as services:
-    with psycopg.connect(services.postgres.conninfo()) as conn:
-        conn.execute("CREATE TABLE from_the_other_process ()")
-    services.postgres.restart()
-    services.redis.restart()
-    print(services.postgres.version, services.redis.url(), services.notes)
-"""
-
-
 def test_another_process_attaches_and_restarts(opened: Services) -> None:
-    path = opened.share()
-    done = subprocess.run(
-        [sys.executable, "-c", ATTACH, str(path)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert opened.redis.url() in done.stdout
-    assert scalar(opened.postgres.conninfo(), "SELECT count(*) FROM from_the_other_process") == 0
-    attached = attach_services(path)
+    attach_and_restart(opened)
+    attached = attach_services(opened.share())
     assert attached.postgres.address == opened.postgres.address
     attached.close()
     opened.postgres.restart()
