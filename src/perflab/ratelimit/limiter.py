@@ -52,7 +52,8 @@ class RateLimiter(Closing):
     A limiter belongs to one event loop.
 
     Args:
-        url: ``redis://user:password@host:port/db``; None to count within this process only.
+        url: ``redis://user:password@host:port/db``, ``rediss://`` for TLS, ``unix://`` for a
+            socket; None to count within this process only.
         policies: see ``Policy``; the defaults are ``auth``, ``api``, ``heavy``, ``realtime``.
     Redis:
         prefix: with what the keys begin; limiters that share quotas share it.

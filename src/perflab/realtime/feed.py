@@ -7,14 +7,10 @@ import contextlib
 from collections.abc import Callable
 from typing import Any, Final
 
-import redis.asyncio
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-
 from perflab.realtime.continuity import Heard
-from perflab.realtime.errors import ChannelsUnavailable
+from perflab.realtime.errors import ChannelsUnavailable, RealtimeError
 from perflab.realtime.messages import Lane, Message
-from perflab.redis_link import FAILURES
+from perflab.redis_link import FAILURES, open_client
 
 _SILENCE_S: Final = 5.0
 """After which the connection is asked whether it lives; as long again, and it does not."""
@@ -32,6 +28,9 @@ class Feed:
         lost: called when the connection is gone, and again once all channels are listened to
             again; in between, and only then, messages are missed.
         timeout_s: for connecting and for subscribing.
+
+    Raises:
+        RealtimeError: the URL cannot be used.
     """
 
     def __init__(
@@ -43,14 +42,7 @@ class Feed:
         lost: Callable[[], object],
         timeout_s: float = 1.0,
     ) -> None:
-        self._client: Any = redis.asyncio.Redis.from_url(
-            url,
-            socket_timeout=None,
-            socket_connect_timeout=timeout_s,
-            socket_keepalive=True,
-            retry=Retry(NoBackoff(), 0),
-            protocol=2,
-        )
+        self._client: Any = open_client(url, timeout_s=timeout_s, error=RealtimeError)
         self._topic = topic
         self._heard = heard
         self._lost = lost

@@ -23,7 +23,6 @@ from perflab.redis_link import (
     Batcher,
     Command,
     Guard,
-    RedisUrlError,
     Script,
     open_link,
     reason,
@@ -99,10 +98,7 @@ class ChannelLog:
             raise RealtimeError(
                 f"history_s={history_s}: must be above 0 and at most {OFFSETS_KEPT_S:.0f}"
             )
-        try:
-            self.link: Final = open_link(url, cluster=cluster, timeout_s=budget_s)
-        except RedisUrlError as error:
-            raise RealtimeError(str(error)) from None
+        self.link: Final = open_link(url, cluster=cluster, timeout_s=budget_s, error=RealtimeError)
         self._prefix = prefix
         self._size = history_size
         self._kept_ms = round(history_s * 1000)

@@ -9,7 +9,7 @@ from perflab.redis_link.batch import Batcher, Outcome
 from perflab.redis_link.breaker import Breaker
 from perflab.redis_link.circuit import Circuit
 from perflab.redis_link.guard import Guard, insisting
-from perflab.redis_link.link import FAILURES, Link, RedisUrlError, open_link, reason
+from perflab.redis_link.link import FAILURES, Link, RedisUrlError, open_client, open_link, reason
 from perflab.redis_link.scripts import Argument, Command, Script
 from perflab.redis_link.slots import by_slot, slot
 
@@ -27,6 +27,7 @@ __all__ = [
     "Script",
     "by_slot",
     "insisting",
+    "open_client",
     "open_link",
     "reason",
     "slot",

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from typing import Any, Final, Protocol
+from urllib.parse import urlsplit
 
 import hiredis
 import redis.asyncio
+from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import (
@@ -25,6 +28,9 @@ FAILURES: Final = (RedisError, RedisClusterException, OSError, asyncio.TimeoutEr
 """What a server that is down, lost, slow or unwilling makes the client raise."""
 
 _MAX_CONNECTIONS: Final = 64
+_DATABASE: Final = re.compile(r"/?|/\d+")
+_UNUSABLE: Final = (ValueError, TypeError, AttributeError, RedisError, RedisClusterException)
+"""What redis-py raises for URLs."""
 
 
 class RedisUrlError(PerflabError):
@@ -61,25 +67,62 @@ def open_link(
     Retrying is off: who waits for a server longer than its answer is worth is worse off than
     without it. ``timeout_s`` is for connecting; an ``error`` says what a URL must look like.
     """
-    options: dict[str, Any] = {
+    if not cluster:
+        return _ServerLink(open_client(url, timeout_s=timeout_s, error=error))
+    options = _options(timeout_s) | {"max_connections": _MAX_CONNECTIONS}
+    try:
+        _check_url(url, cluster=True)
+        return _ClusterLink(redis.asyncio.RedisCluster.from_url(url, **options))
+    except _UNUSABLE:
+        raise _unusable(error) from None
+
+
+def open_client(url: str, *, timeout_s: float, error: type[PerflabError] = RedisUrlError) -> Any:
+    """redis-py's client of the server of ``url``, or of one node; as ``open_link`` otherwise."""
+    options = _options(timeout_s) | {"max_connections": _MAX_CONNECTIONS}
+    try:
+        if "path" in _check_url(url, cluster=False):
+            del options["socket_keepalive"]  # a Unix socket has none
+        client: Any = redis.asyncio.Redis.from_url(url, **options)
+        client.connection_pool.make_connection()  # refuses unknown options, and connects nowhere
+    except _UNUSABLE:
+        raise _unusable(error) from None
+    return client
+
+
+def _options(timeout_s: float) -> dict[str, Any]:
+    return {
         # redis-py's own timeout costs a task a command; callers bound everything themselves
         "socket_timeout": None,
         "socket_connect_timeout": timeout_s,
         "socket_keepalive": True,
         "retry": Retry(NoBackoff(), 0),
-        "max_connections": _MAX_CONNECTIONS,
         "protocol": 2,
     }
-    try:
-        if cluster:
-            return _ClusterLink(redis.asyncio.RedisCluster.from_url(url, **options))
-        return _ServerLink(redis.asyncio.Redis.from_url(url, **options))
-    except (ValueError, TypeError, AttributeError, RedisError, RedisClusterException):
-        # the reason may hold a part of the password
-        raise error(
-            "the Redis URL cannot be used; its form is redis://user:password@host:port/db, with"
-            " special characters of the password percent-encoded, and no db for a cluster"
-        ) from None
+
+
+def _check_url(url: str, *, cluster: bool) -> dict[str, Any]:
+    """What redis-py reads out of the URL; a ValueError where it would overlook a part of it."""
+    if not isinstance(url, str):
+        raise TypeError
+    found = dict(parse_url(url))
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        usable = not cluster and parts.hostname is None and len(parts.path) > 1
+    else:
+        usable = url.partition(":")[2].startswith("//") and bool(_DATABASE.fullmatch(parts.path))
+    if not usable or parts.fragment or (cluster and found.get("db")):
+        raise ValueError
+    return found
+
+
+def _unusable(error: type[PerflabError]) -> PerflabError:
+    # the reason may hold a part of the password
+    return error(
+        "the Redis URL cannot be used; its form is redis://user:password@host:port/db, with"
+        " special characters of the password percent-encoded, and no db for a cluster; rediss://"
+        " for TLS; unix://user:password@/path?db=0 for a socket"
+    )
 
 
 def reason(error: BaseException) -> str:
@@ -95,7 +138,9 @@ class _ServerLink:
         self.client = client
         self._idle: list[Any] = []
         given = client.connection_pool.connection_kwargs
-        self.where = given.get("path") or f"{given.get('host')}:{given.get('port', 6379)}"
+        self.where = (
+            given.get("path") or f"{given.get('host', 'localhost')}:{given.get('port', 6379)}"
+        )
 
     async def call(self, command: Command) -> Any:
         try:
