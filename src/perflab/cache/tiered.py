@@ -21,6 +21,7 @@ from perflab.cache.purging import Purging
 from perflab.cache.shared import Purger, SharedTier
 from perflab.cache.xfetch import REACH
 from perflab.closing import Closing
+from perflab.own_loop import OwnLoop
 
 T = TypeVar("T")
 
@@ -66,7 +67,7 @@ class TieredCache(Closing):
     ...     profile = await cache.get_or_load(f"user:{id}", load, USER_PROFILE, [f"user:{id}"])
     ...     await cache.invalidate(tags=[f"user:{id}"])
 
-    It belongs to one event loop. Either tier may be None.
+    It belongs to one event loop, and a CacheError says so in another. Either tier may be None.
 
     Tiers:
         memory: this process's own copies; nothing else should use it.
@@ -104,6 +105,7 @@ class TieredCache(Closing):
         self._loads = Loads(self._flights, self._filler, self._books, clock, uniform)
         self._listening = False
         self._closed = False
+        self._home = OwnLoop("TieredCache", CacheError)
         self._local: Callable[[str], Entry | None] = _nothing if memory is None else memory.get
 
     async def __aenter__(self) -> Self:
@@ -144,7 +146,8 @@ class TieredCache(Closing):
 
         Raises:
             LoadTimeout: the loader took longer than the policy's ``hard_timeout_s``.
-            CacheError: a name that cannot be a key or tag; the cache is closed.
+            CacheError: a name that cannot be a key or tag; the cache is closed, or another event
+                loop's.
         """
         entry = self._local(key)
         if entry is None:
@@ -222,6 +225,7 @@ class TieredCache(Closing):
         and stays open; purges that it has not heard of (``stats().owed_purges``) are forgotten.
         Harmless when called twice.
         """
+        self._home.check()
         self._closed = True
         await self._purging.close()
         await self._flights.close()
@@ -298,6 +302,7 @@ class TieredCache(Closing):
             raise CacheError("the cache is closed")
 
     def _open(self) -> None:
+        self._home.check()
         self._check_open()
         if not self._listening:
             self._listening = True

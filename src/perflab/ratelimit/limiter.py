@@ -49,7 +49,7 @@ class RateLimiter(Closing):
     lost refund costs is the other way round: until the refund, at most the cost of the checks
     under way is charged too much, and where the refund is lost, until that drains.
 
-    A limiter belongs to one event loop.
+    A limiter with a Redis belongs to one event loop, and a RateLimitError says so in another.
 
     Args:
         url: ``redis://user:password@host:port/db``, ``rediss://`` for TLS, ``unix://`` for a
@@ -238,6 +238,7 @@ class RateLimiter(Closing):
         outcomes, shared = self._outcomes, self._shared
         if shared is None:
             return outcomes.of_this_process(parts, now_us)
+        shared.home.check()
         asked_at = self._clock()
         if now is None and self._denied:
             remembered = outcomes.remembered(parts, asked_at)

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Sequence
 from itertools import chain
 from typing import Final
 
+from perflab.own_loop import OwnLoop
 from perflab.ratelimit.errors import RateLimitError, RateLimitUnavailable
 from perflab.ratelimit.local import Part
 from perflab.ratelimit.policies import Policy
@@ -63,6 +64,8 @@ class SharedStore:
         self._probe = Check([probe], 0)
         self._budget_s = budget_s
         self._timeout_s = timeout_s
+        self.home: Final = OwnLoop("RateLimiter", RateLimitError)
+        """The event loop that everything here belongs to."""
         self._refunding: set[asyncio.Task[None]] = set()
         self.cluster = cluster
         self.where = link.where
@@ -104,6 +107,7 @@ class SharedStore:
 
     async def ping(self) -> None:
         """Return when a check was decided; RateLimitUnavailable says why none is."""
+        self.home.check()
         advice = (
             "check that it runs, that the address and password are right and that scripts may run"
             " and write"
@@ -115,6 +119,7 @@ class SharedStore:
 
     async def delete(self, keys: Sequence[str]) -> None:
         """Let keys start from nothing; RateLimitUnavailable if that was not done."""
+        self.home.check()
         async with insisting(
             self._link, self._timeout_s, RateLimitUnavailable, "reset nothing", "try again"
         ):
@@ -124,6 +129,7 @@ class SharedStore:
 
     async def close(self) -> None:
         """Let everybody go and close the connections; the breaker stays open."""
+        self.home.check()
         for task in self._refunding:
             task.cancel()
         await asyncio.gather(*self._refunding, return_exceptions=True)

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from perflab.own_loop import OwnLoop
 from perflab.realtime.errors import ChannelsUnavailable, RealtimeError
 from perflab.realtime.messages import (
     LANES,
@@ -66,9 +67,10 @@ class ChannelLog:
     """Appends messages to channels and reads them back, from any process.
 
     A message gets an offset and is told to all listeners in one atomic step. History is bounded by
-    count and age. Calls of one tick travel together. Offsets begin anew, under a new epoch, when
-    Redis has lost them; a Redis that restarts from a snapshot older than its last message would
-    break that, so it must keep nothing on disk or all of it (``appendfsync always``).
+    count and age. Calls of one tick travel together; a log belongs to one event loop. Offsets
+    begin anew, under a new epoch, when Redis has lost them; a Redis that restarts from a snapshot
+    older than its last message would break that, so it must keep nothing on disk or all of it
+    (``appendfsync always``).
 
     Args:
         url: of Redis, or of any node of a cluster.
@@ -99,6 +101,7 @@ class ChannelLog:
                 f"history_s={history_s}: must be above 0 and at most {OFFSETS_KEPT_S:.0f}"
             )
         self.link: Final = open_link(url, cluster=cluster, timeout_s=budget_s, error=RealtimeError)
+        self._home = OwnLoop("ChannelLog", RealtimeError)
         self._prefix = prefix
         self._size = history_size
         self._kept_ms = round(history_s * 1000)
@@ -189,6 +192,7 @@ class ChannelLog:
 
     async def close(self) -> None:
         """Let everybody go and close the connections."""
+        self._home.check()
         await self._guard.close()
 
     def _keys(self, channel: str) -> tuple[str, str, str]:
@@ -197,6 +201,7 @@ class ChannelLog:
         return f"{stem}:offsets", f"{stem}:critical", f"{stem}:normal"
 
     async def _ask(self, command: Command) -> Any:
+        self._home.check()
         reply = None if self._guard.circuit.is_open else await self._calls.ask(command)
         if reply is None or isinstance(reply, BaseException):
             self._unavailable += 1

@@ -9,6 +9,7 @@ from importlib.resources import files
 from typing import Any, Final, Protocol
 
 from perflab.cache.entry import CacheError, check_name
+from perflab.own_loop import OwnLoop
 from perflab.redis_link import FAILURES, open_link
 
 MOST_URLS: Final = 10_000
@@ -72,6 +73,7 @@ class RedisTagIndex:
     ) -> None:
         self._prefix = check_name(prefix, "prefix") + "e:"
         self._link = open_link(url, cluster=cluster, timeout_s=timeout_s, error=CacheError)
+        self._home = OwnLoop("RedisTagIndex", CacheError)
         self._timeout_s = timeout_s
         self._most_urls = most_urls
         self._clock = clock
@@ -104,10 +106,12 @@ class RedisTagIndex:
 
     async def close(self) -> None:
         """Close the connections."""
+        self._home.check()
         await self._link.close()
 
     async def _run(self, commands: list[tuple[Any, ...]]) -> list[Any] | None:
         """The replies, or None if one of the commands failed."""
+        self._home.check()
         try:
             async with asyncio.timeout(self._timeout_s):
                 replies = await self._link.run(commands)

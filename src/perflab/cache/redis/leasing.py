@@ -18,6 +18,7 @@ from perflab.cache.redis.keys import Keys
 from perflab.cache.redis.scripts import FILL, RELEASE, TAKE, VERSION
 from perflab.cache.redis.server import Server
 from perflab.cache.redis.stats import Counters
+from perflab.own_loop import OwnLoop
 from perflab.redis_link import Command
 
 FIRST_POLL_S: Final = 0.002
@@ -66,6 +67,7 @@ class Leasing:
         self._count = Counters()
         self._refusing_until = float("-inf")
         self._tagged = lru_cache(_TAG_SETS)(self._names_of_tags)
+        self._home = OwnLoop("RedisTier", CacheError)
 
     async def lease(
         self,
@@ -89,6 +91,7 @@ class Leasing:
             now, or if Redis is away or refuses to write (full, a replica). Call ``wait``, which
             returns False where nobody can be waited for, and then ``get``.
         """
+        self._home.check()
         check_name(key)
         tags, versions = self._tagged(check_tags(tags))
         if self._circuit.is_open or self._refuses:
@@ -140,6 +143,7 @@ class Leasing:
         Raises:
             CacheError: the entry's tags are not the lease's; a CodecError if it cannot be written.
         """
+        self._home.check()
         if set(entry.tags) != set(lease.tags):
             raise CacheError(f"the entry of {lease.key!r} must have the tags of its lease")
         if self._circuit.is_open:
@@ -179,6 +183,7 @@ class Leasing:
 
     async def release(self, lease: Lease) -> None:
         """End a lease without a value, so that others need not wait for it."""
+        self._home.check()
         if not self._circuit.is_open:
             await self._server.write([RELEASE((self._keys.lease(lease.key),), lease.token)])
 
@@ -189,6 +194,7 @@ class Leasing:
             True when the lease is gone, by a fill or otherwise: look again. False when the time
             is up, or Redis is away or refuses leases: load it oneself.
         """
+        self._home.check()
         check_name(key)
         name = self._keys.lease(key)
         loop = asyncio.get_running_loop()

@@ -40,9 +40,9 @@ _UNAVAILABLE: Final = Fetched("unavailable")
 class RedisTier(Leasing, Closing):
     """Entries in one Redis or Redis Cluster (7.0 or later, or Valkey), shared by processes.
 
-    It belongs to one event loop. Calls made within one tick of that loop become one MGET, or one
-    pipeline. No method raises because Redis is away, except ``ping`` and the two for capacity:
-    each has an answer that says so, and ``stats()`` counts it.
+    It belongs to one event loop, and a CacheError says so in another. Calls made within one tick
+    of that loop become one MGET, or one pipeline. No method raises because Redis is away, except
+    ``ping`` and the two for capacity: each has an answer that says so, and ``stats()`` counts it.
 
     >>> async with RedisTier("redis://localhost:6379/0", prefix="shop:") as tier:
     ...     fetched = await tier.get("user:17", tags=("users",))
@@ -124,6 +124,7 @@ class RedisTier(Leasing, Closing):
 
     async def ping(self) -> None:
         """Return when Redis answers; RedisUnavailable says why it does not. For start-up."""
+        self._home.check()
         advice = "check that it runs and that the address and password are right"
         async with insisting(
             self._link, self._timeout_s, RedisUnavailable, "does not answer", advice
@@ -132,6 +133,7 @@ class RedisTier(Leasing, Closing):
 
     async def get(self, key: str, tags: Sequence[str] = (), codec: Codec | None = None) -> Fetched:
         """What is stored under ``key``, if it was filled under exactly these tags."""
+        self._home.check()
         tags, versions = self._tagged(tags if type(tags) is tuple else check_tags(tags))
         name = self._keys.value(check_name(key))
         count = self._count
@@ -182,6 +184,7 @@ class RedisTier(Leasing, Closing):
             False if that was not done, or nobody knows whether: repeat it. Until then the values
             may be served.
         """
+        self._home.check()
         keys = check_names(keys)
         tags = check_tags(tags)
         if not (keys or tags or everything):
@@ -204,6 +207,7 @@ class RedisTier(Leasing, Closing):
         It also calls back with everything when the channel opens and when it breaks: messages may
         have been lost. ``callback`` runs in the event loop and must not block.
         """
+        self._home.check()
         self._listeners.append(
             Listener(
                 self._link.client.pubsub,
@@ -216,10 +220,12 @@ class RedisTier(Leasing, Closing):
 
     async def check_capacity(self) -> Capacity:
         """The server's limit and what is wrong with it; RedisUnavailable if it does not say."""
+        self._home.check()
         return await read_capacity(self._link, self._timeout_s)
 
     async def configure_capacity(self, max_bytes: int, policy: Policy = "allkeys-lru") -> Capacity:
         """Set the limit of a server that one owns; RedisUnavailable if it refuses."""
+        self._home.check()
         return await set_capacity(self._link, self._timeout_s, max_bytes, policy)
 
     def stats(self) -> RedisStats:
@@ -240,6 +246,7 @@ class RedisTier(Leasing, Closing):
 
         What is asked later is answered as in an outage.
         """
+        self._home.check()
         for listener in self._listeners:
             await listener.close()
         await self._server.close()

@@ -11,6 +11,7 @@ import httpx
 import msgspec
 import numpy as np
 
+from perflab.own_loop import OwnLoop
 from perflab.realtime.backoff import Backoff
 from perflab.realtime.client.outgoing import Outgoing, Reply
 from perflab.realtime.client.polling import Poller
@@ -64,6 +65,8 @@ class RealtimeClient:
         on_state: Callable[[Transition], object] | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
+        self._home = OwnLoop("RealtimeClient", RealtimeError)
+        self._home.check()
         self._settings = settings or ClientSettings()
         self._bearer = session or token
         self._api = api
@@ -98,6 +101,9 @@ class RealtimeClient:
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> RealtimeClient:
+        self._home.check()
+        if self._task is not None:
+            raise RealtimeError("a client is opened once; make another one")
         self._task = self._loop.create_task(self._run())
         return self
 
@@ -136,9 +142,9 @@ class RealtimeClient:
             RealtimeError: no such channel, not allowed, subscribed already, or no answer in time.
         """
         check_channel(channel)
+        self._check_running()
         if channel in self._subscriptions:
             raise RealtimeError(f"channel {channel!r} is subscribed already; use that subscription")
-        self._check_running()
         subscription = Subscription(
             channel,
             on_message=on_message,
@@ -169,6 +175,7 @@ class RealtimeClient:
 
     async def unsubscribe(self, channel: str) -> None:
         """End a subscription; its ``async for`` ends with what it has."""
+        self._home.check()
         subscription = self._subscriptions.get(channel)
         left = None if subscription is None else self._leave(subscription)
         if left is not None:
@@ -224,6 +231,7 @@ class RealtimeClient:
         return self._session.unsubscribe(subscription.channel)
 
     def _check_running(self) -> None:
+        self._home.check()
         if self._failure is not None:
             raise self._failure
         if self._task is None:

@@ -14,6 +14,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 from websockets.http11 import Request, Response
 
+from perflab.own_loop import OwnLoop
 from perflab.ratelimit.algorithms import METERS
 from perflab.realtime.access import Access, own_or_shared
 from perflab.realtime.errors import RealtimeError
@@ -67,6 +68,8 @@ class Hub:
         port: int = 0,
         **history: Any,
     ) -> None:
+        self._home = OwnLoop("Hub", RealtimeError)
+        self._home.check()
         self._settings = settings or HubSettings()
         self._authenticate = authenticate
         self._host = host
@@ -90,6 +93,7 @@ class Hub:
         self._draining = False
 
     async def __aenter__(self) -> Hub:
+        self._home.check()
         try:
             self._server = await serve(
                 self._serve,
