@@ -13,6 +13,7 @@ import numpy as np
 
 from perflab.own_loop import OwnLoop
 from perflab.realtime.backoff import Backoff
+from perflab.realtime.client.callbacks import check_callback
 from perflab.realtime.client.outgoing import Outgoing, Reply
 from perflab.realtime.client.polling import Poller
 from perflab.realtime.client.session import Session
@@ -67,6 +68,7 @@ class RealtimeClient:
     ) -> None:
         self._home = OwnLoop("RealtimeClient", RealtimeError)
         self._home.check()
+        check_callback("on_state", on_state, "set an asyncio.Event in it")
         self._settings = settings or ClientSettings()
         self._bearer = session or token
         self._api = api
@@ -138,8 +140,11 @@ class RealtimeClient:
     ) -> Subscription:
         """The messages of a channel, from now or from a position on.
 
+        Without ``on_message``, an ``async for`` over the subscription gives them.
+
         Raises:
-            RealtimeError: no such channel, not allowed, subscribed already, or no answer in time.
+            RealtimeError: no such channel, not allowed, subscribed already, no answer in time, or
+                a callback that cannot be called or is an async function.
         """
         check_channel(channel)
         self._check_running()

@@ -7,6 +7,8 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from perflab.realtime.client.callbacks import call_back
+
 State: TypeAlias = Literal["connected", "degraded", "reconnecting", "failed", "closed"]
 """``degraded``: polling. ``failed``: no attempt is left and nothing to poll; it stays so."""
 KEPT = 100
@@ -65,7 +67,7 @@ class Track:
         transition = Transition(self._clock(), state, detail)
         self.transitions = [*self.transitions[-KEPT + 1 :], transition]
         if self._changed is not None:
-            self._changed(transition)
+            call_back("on_state", self._changed, transition)
 
     def lost(self, heard_at: float, url: str, reason: str) -> None:
         """A connection was lost, and this is known now."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from perflab.errors import PerflabError
+from perflab.realtime.client.callbacks import call_back, check_callback
 from perflab.realtime.cursor import Cursor
 from perflab.realtime.messages import Lane, Message, Position
 
+A = TypeVar("A")
 OnMessage: TypeAlias = Callable[[Message], object]
 OnGap: TypeAlias = Callable[[Position], object]
 """Called where something was lost for good; what follows comes after the position."""
@@ -20,7 +22,8 @@ class Subscription:
     """The messages of a channel, each once and in order within its lane.
 
     Read it with ``async for``, or give callbacks, which are called from the event loop and must
-    not block. Made by ``RealtimeClient.subscribe``.
+    not block. What they raise is logged and counted, and the messages go on. Made by
+    ``RealtimeClient.subscribe``.
     """
 
     def __init__(
@@ -32,6 +35,8 @@ class Subscription:
         queue: int,
         after: Position | None,
     ) -> None:
+        check_callback("on_message", on_message, "read the subscription with: async for")
+        check_callback("on_gap", on_gap, "set an asyncio.Event in it")
         self.channel = channel
         self.cursor = Cursor()
         if after is not None:
@@ -40,6 +45,8 @@ class Subscription:
         """How often something was lost for good."""
         self.dropped = 0
         """Messages that the hub left out because this client was too slow."""
+        self.failed = 0
+        """Calls of a callback that raised."""
         self._on_message = on_message
         self._on_gap = on_gap
         self._most = queue
@@ -72,7 +79,7 @@ class Subscription:
             return
         message = Message(self.channel, lane, offset, data)
         if self._on_message is not None:
-            self._on_message(message)
+            self._call("on_message", self._on_message, message)
             return
         self._queue.append(message)
         self._arrived.set()
@@ -87,7 +94,7 @@ class Subscription:
         if again and not recovered:
             self.gaps += 1
             if self._on_gap is not None:
-                self._on_gap(position)
+                self._call("on_gap", self._on_gap, position)
 
     def end(self, error: PerflabError | None = None) -> None:
         """Nothing more comes."""
@@ -96,6 +103,9 @@ class Subscription:
         self._arrived.set()
         self._room.set()
         self._started.set()
+
+    def _call(self, name: str, callback: Callable[[A], object], told: A) -> None:
+        self.failed += not call_back(f"{name} of channel {self.channel!r}", callback, told)
 
     def __aiter__(self) -> Subscription:
         return self
