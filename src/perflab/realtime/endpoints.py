@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from perflab.realtime.errors import RealtimeError
 
 FIRST_PENALTY_S: Final = 0.5
 LONGEST_PENALTY_S: Final = 30.0
-_SCHEMES: Final = ("ws://", "wss://")
+_SCHEMES: Final = ("ws", "wss")
 
 
 @dataclass
@@ -36,11 +37,12 @@ class Endpoints:
     """
 
     def __init__(self, urls: Sequence[str], rng: np.random.Generator) -> None:
+        if isinstance(urls, str):
+            raise RealtimeError("endpoints must be a list of addresses, not one string")
         if not urls:
             raise RealtimeError("endpoints is empty; give at least one ws:// address")
         for url in urls:
-            if not url.startswith(_SCHEMES):
-                raise RealtimeError(f"endpoint {url!r}: must begin with ws:// or wss://")
+            check_address("endpoint", url, _SCHEMES)
         self._endpoints = {url: _Endpoint(url) for url in urls}
         self._rng = rng
 
@@ -72,6 +74,21 @@ class Endpoints:
         penalty_s = min(LONGEST_PENALTY_S, FIRST_PENALTY_S * 2 ** (endpoint.failures - 1))
         until = now + max(penalty_s, retry_after_s)
         endpoint.avoided_until = max(endpoint.avoided_until, until)
+
+
+def check_address(name: str, url: object, schemes: Sequence[str]) -> None:
+    """A RealtimeError if ``url`` is no absolute address of one of the schemes."""
+    text = url if isinstance(url, str) else ""
+    login = "@" in text  # which a message does not repeat
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is none, half an IPv6 address
+        usable = False
+    if login or not usable:
+        forms = " or ".join(f"{scheme}://host:port" for scheme in schemes)
+        shown = "one with a login" if login else repr(url)[:80]
+        raise RealtimeError(f"{name} must be an address like {forms}, not {shown}")
 
 
 def _cost(endpoint: _Endpoint) -> tuple[int, float]:

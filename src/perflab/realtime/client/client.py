@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -21,8 +22,8 @@ from perflab.realtime.client.settings import ClientSettings
 from perflab.realtime.client.socket import ClientSocket, ConnectFailed, TokenRefused, open_socket
 from perflab.realtime.client.states import Outage, State, Track, Transition
 from perflab.realtime.client.subscription import OnGap, OnMessage, Subscription
-from perflab.realtime.client.tokens import FixedToken, HubToken, SessionToken
-from perflab.realtime.endpoints import Endpoints
+from perflab.realtime.client.tokens import FixedToken, HubToken, SessionToken, check_bearer
+from perflab.realtime.endpoints import Endpoints, check_address
 from perflab.realtime.errors import RealtimeError
 from perflab.realtime.log import Published
 from perflab.realtime.messages import Lane, Position, check_channel
@@ -30,6 +31,8 @@ from perflab.realtime.protocol import Accepted, Publish
 
 _MOVE_SHARE: Final = 0.8
 """Of the time that a hub gives its clients to leave."""
+_LOG: Final = logging.getLogger(__name__)
+_LOG.addHandler(logging.NullHandler())
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -69,6 +72,10 @@ class RealtimeClient:
         self._home = OwnLoop("RealtimeClient", RealtimeError)
         self._home.check()
         check_callback("on_state", on_state, "set an asyncio.Event in it")
+        if api is not None:
+            check_address("api", api, ("http", "https"))
+        for name, given in (("token", token), ("session", session)):
+            check_bearer(name, given)
         self._settings = settings or ClientSettings()
         self._bearer = session or token
         self._api = api
@@ -200,7 +207,8 @@ class RealtimeClient:
         self._check_running()
         data = _encode(value)
         if self._poller is not None:
-            return Published(*await self._poller.publish(channel, data, lane))
+            place = await self._poller.publish(channel, data, lane)
+            return Published(place.epoch, place.offset)
         request = Publish(next(self._ids), channel, msgspec.Raw(data), lane)
         reply = self._outgoing.put(request, lane)
         try:
@@ -256,6 +264,9 @@ class RealtimeClient:
                 await self._serve(*found)
         except RealtimeError as error:
             self._end("failed", error)
+        except Exception as error:  # noqa: BLE001 - a defect, shown to all who wait
+            _LOG.exception("the client fails by a defect")
+            self._end("failed", _defect(error))
 
     async def _connect(self) -> tuple[str, ClientSocket] | None:
         """A connection; None when no attempt is left."""
@@ -336,10 +347,21 @@ class RealtimeClient:
 
     def _poll(self, subscription: Subscription, first: asyncio.Event) -> asyncio.Event:
         if self._poller is not None:
-            self._polling[subscription.channel] = self._loop.create_task(
-                self._poller.follow(subscription, first)
-            )
+            task = self._loop.create_task(self._poller.follow(subscription, first))
+            self._polling[subscription.channel] = task
+            task.add_done_callback(lambda ended: self._polled(subscription, first, ended))
         return first
+
+    @staticmethod
+    def _polled(
+        subscription: Subscription, first: asyncio.Event, ended: asyncio.Task[None]
+    ) -> None:
+        """Tell whoever reads a channel where polling it ended by itself."""
+        error = None if ended.cancelled() else ended.exception()
+        if error is not None:
+            _LOG.error("polling %r fails by a defect", subscription.channel, exc_info=error)
+            subscription.end(error if isinstance(error, RealtimeError) else _defect(error))
+            first.set()
 
     async def _when_served(self, answered: Sequence[asyncio.Event]) -> None:
         for event in answered:
@@ -353,3 +375,10 @@ class RealtimeClient:
         self._subscriptions.clear()
         self._outgoing.close(error)
         self._track.to(state, str(error))
+
+
+def _defect(error: BaseException) -> RealtimeError:
+    return RealtimeError(
+        f"the client failed by a defect, {type(error).__name__}: {error}; make another one and"
+        " report it"
+    )

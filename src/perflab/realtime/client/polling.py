@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 import httpx
 import msgspec
@@ -18,8 +18,15 @@ _SLACK_S: Final = 5.0
 """How much longer than asked for an answer may take."""
 
 
-Place: TypeAlias = tuple[str, int]
+class Place(msgspec.Struct, frozen=True):
+    """The API's answer to a publication."""
+
+    epoch: str
+    offset: int
+
+
 _decode: Final = msgspec.json.Decoder(Poll).decode
+_decode_place: Final = msgspec.json.Decoder(Place).decode
 
 
 class Poller:
@@ -82,7 +89,7 @@ class Poller:
             await subscription.until_room()
 
     async def publish(self, channel: str, data: bytes, lane: Lane) -> Place:
-        """Append a message; its epoch and offset.
+        """Append a message; where it is.
 
         Raises:
             ChannelsUnavailable: no good answer; the message may have been published or not.
@@ -97,8 +104,12 @@ class Poller:
         if answer.status_code != httpx.codes.CREATED:
             kind = ChannelsUnavailable if answer.is_server_error else RealtimeError
             raise kind(f"the API answers {answer.status_code}: {answer.text[:200]}")
-        place: dict[str, Any] = answer.json()
-        return str(place["epoch"]), int(place["offset"])
+        try:
+            return _decode_place(answer.content)
+        except msgspec.MsgspecError:
+            raise ChannelsUnavailable(
+                "the API does not say where the message is; it may have been published or not"
+            ) from None
 
     async def _ask(self, subscription: Subscription, wait_s: int) -> Poll | None:
         position = subscription.cursor.position

@@ -10,11 +10,19 @@ import httpx
 import msgspec
 
 from perflab.realtime.client.socket import ConnectFailed, TokenRefused
+from perflab.realtime.errors import RealtimeError
 
 PATH: Final = "/channels/token"
 """Of the API, where a session gets tokens."""
 _SPARE_SHARE: Final = 0.1
 """Of a token's time, at the end of which it is not used any more."""
+
+
+def check_bearer(name: str, token: object) -> None:
+    """A RealtimeError if ``token`` cannot stand in a header field; it is not repeated."""
+    usable = isinstance(token, str) and token.isascii() and token.isprintable() and token.strip()
+    if token is not None and not usable:
+        raise RealtimeError(f"{name} must be a text of printable ASCII, or None")
 
 
 class Issued(msgspec.Struct, frozen=True):
