@@ -12,6 +12,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from event_loop import PATIENCE_S, own_prefix
 from perflab.realtime import ChannelLog
+from perflab.realtime.access import own_or_shared
 from perflab.realtime.client import ClientSettings, RealtimeClient
 from perflab.realtime.frames import Delivery, entries
 from perflab.realtime.hub import Authenticate, Hub, HubSettings
@@ -43,6 +44,7 @@ class Scene:
         port: int = 0,
         *,
         authenticate: Authenticate = anybody,
+        access: Any = own_or_shared,
         history_size: int = 1_000,
         **settings: Any,
     ) -> Hub:
@@ -53,6 +55,7 @@ class Scene:
             authenticate,
             HubSettings(**(given | settings)),
             prefix=self.prefix,
+            access=access,
             port=port,
             budget_s=PATIENCE_S,
             history_size=history_size,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from websockets.asyncio.client import connect
@@ -300,5 +300,62 @@ def test_a_port_in_use_is_one_clear_error(scene: Scene) -> None:
             with pytest.raises(RealtimeError, match=f"{port}.*choose another port"):
                 async with scene.hub(port=port):
                     pass
+
+    run(scenario())
+
+
+def test_an_access_hook_that_fails_refuses_that_request_and_nothing_else(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    def hook(user: str, channel: str, action: str) -> Any:
+        if channel == "broken":
+            raise LookupError("no such room")
+        return later(user, channel, action) if channel == "later" else True
+
+    async def later(user: str, channel: str, action: str) -> bool:
+        raise AssertionError("nobody awaits this")
+
+    async def scenario() -> None:
+        async with scene.hub(access=hook) as hub, peer(hub.url) as one:
+            for channel in ("broken", "later"):
+                refused = await one.ask(type="subscribe", id=1, channel=channel)
+                assert isinstance(refused, Refused)
+                assert (refused.id, refused.reason) == (1, "forbidden")
+                assert "cannot tell whether this channel is yours" in refused.detail
+                assert "no such room" not in refused.detail
+            assert isinstance(await one.ask(type="subscribe", id=2, channel="good"), Subscribed)
+            assert hub.stats().forbidden == 2
+
+    run(scenario())
+    told = [record for record in caplog.records if record.name == "perflab.realtime.hub.requests"]
+    assert len(told) == 2
+    assert told[0].exc_info is not None
+
+
+def test_hooks_that_cannot_work_are_refused_when_they_are_given(scene: Scene) -> None:
+    async def later(user: str, channel: str, action: str) -> bool:
+        return False
+
+    async def scenario() -> None:
+        with pytest.raises(RealtimeError, match="access is an async function, which would allow"):
+            scene.hub(access=later)
+        with pytest.raises(RealtimeError, match="access must be a function, not str"):
+            scene.hub(access="everybody")
+        with pytest.raises(RealtimeError, match="authenticate must be a function, not NoneType"):
+            scene.hub(authenticate=cast("Any", None))
+
+    run(scenario())
+
+
+def test_a_user_that_is_no_text_is_let_in_nowhere(scene: Scene) -> None:
+    async def number(token: str | None) -> Any:
+        return 7
+
+    async def scenario() -> None:
+        async with scene.hub(authenticate=number) as hub:
+            with pytest.raises(InvalidStatus, match="HTTP 500"):
+                async with peer(hub.url):
+                    pass
+            assert hub.stats().connections == 0
 
     run(scenario())

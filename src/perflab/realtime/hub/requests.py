@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+import logging
 import time
+from typing import Final
 
 import msgspec
 from websockets.frames import CloseCode
@@ -29,6 +32,8 @@ from perflab.realtime.protocol import (
 )
 
 _AGAIN_S = 1.0
+_LOG: Final = logging.getLogger(__name__)
+_LOG.addHandler(logging.NullHandler())
 
 
 class Requests:
@@ -94,10 +99,10 @@ class Requests:
         action: Action = "publish" if isinstance(request, Publish) else "subscribe"
         try:
             check_channel(request.channel)
-            if not self._access(connection.user, request.channel, action):
+            why_not = self._forbidden(connection.user, request.channel, action)
+            if why_not:
                 self._counters.forbidden += 1
-                detail = f"this channel is not yours to {action}"
-                self._refuse(connection, request.id, "forbidden", detail)
+                self._refuse(connection, request.id, "forbidden", why_not)
             elif isinstance(request, Subscribe):
                 await self._subscribe(connection, request)
             elif isinstance(request, Unsubscribe):
@@ -108,6 +113,18 @@ class Requests:
             self._refuse(connection, request.id, "unavailable", str(error), _AGAIN_S)
         except RealtimeError as error:
             self._refuse(connection, request.id, "channel", str(error))
+
+    def _forbidden(self, user: str, channel: str, action: Action) -> str:
+        """Why a user may not do that; empty where it may."""
+        try:
+            allowed = self._access(user, channel, action)
+            if inspect.iscoroutine(allowed):
+                allowed.close()
+                raise TypeError("it returned a coroutine, which nobody awaits")
+        except Exception:  # noqa: BLE001 - whatever a hook raises, the hub goes on
+            _LOG.exception("the access hook failed for %r of user %r", channel, user)
+            return "the hub cannot tell whether this channel is yours; its log says why"
+        return "" if allowed else f"this channel is not yours to {action}"
 
     async def _subscribe(self, connection: HubConnection, request: Subscribe) -> None:
         after = None if request.after is None else position_of(request.after)

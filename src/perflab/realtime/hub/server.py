@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import logging
 from http import HTTPStatus
 from typing import Any, Final, cast
@@ -47,7 +48,7 @@ class Hub:
         authenticate: names the user of a token.
         settings: sizes and times.
         prefix: of the channels' keys, the publishers' too.
-        access: who may do what.
+        access: who may do what. Where it raises, that request is refused and the log says why.
         host: to listen on.
         port: 0 for any that is free.
         history: further arguments of ``ChannelLog``, the publishers' too.
@@ -70,6 +71,7 @@ class Hub:
     ) -> None:
         self._home = OwnLoop("Hub", RealtimeError)
         self._home.check()
+        _check_hooks(authenticate, access)
         self._settings = settings or HubSettings()
         self._authenticate = authenticate
         self._host = host
@@ -185,6 +187,9 @@ class Hub:
             self._counters.refused_token += 1
             fields = {"WWW-Authenticate": 'Bearer realm="perflab"'}
             return _response(HTTPStatus.UNAUTHORIZED, "send a good token", fields)
+        if not isinstance(user, str):
+            # answered with 500, and in the log
+            raise TypeError(f"authenticate must give a text or None, not {type(user).__name__}")
         if self._is_full():  # by now
             return self._sent_away()
         if not connection.transport.is_closing():
@@ -257,6 +262,18 @@ class Hub:
         task = self._loop.create_task(close())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
+
+
+def _check_hooks(authenticate: Authenticate, access: Access) -> None:
+    for name, hook in (("authenticate", authenticate), ("access", access)):
+        if not callable(hook):
+            raise RealtimeError(f"{name} must be a function, not {type(hook).__name__}")
+    called = getattr(access, "__call__", None)  # noqa: B004 - an object's, perhaps async
+    if inspect.iscoroutinefunction(access) or inspect.iscoroutinefunction(called):
+        raise RealtimeError(
+            "access is an async function, which would allow everything; give a plain one that"
+            " decides by what is at hand"
+        )
 
 
 def _bearer(headers: Headers) -> str | None:
