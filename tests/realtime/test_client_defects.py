@@ -138,3 +138,43 @@ def test_a_publication_whose_place_the_api_does_not_tell_may_have_been_published
                 await client.publish("news", 1)
 
     run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("channel", "value", "lane", "why"),
+    [
+        (5, 1, "normal", "a channel's name must be a text, not int"),
+        ("a b", 1, "normal", "channel 'a b': a name has"),
+        ("news", 1, "fast", "lane 'fast': must be one of"),
+        ("news", object(), "normal", "a value of type object cannot be published"),
+        ("news", "\ud800", "normal", "a value of type str cannot be published"),
+        ("news", "x" * 70_000, "normal", "a message has at most 32768 bytes, and this one 70002"),
+    ],
+)
+def test_what_cannot_be_published_is_refused_before_anything_is_sent(
+    scene: Scene, channel: Any, value: Any, lane: Any, why: str
+) -> None:
+    async def scenario() -> None:
+        async with scene.hub() as hub, open_client(hub.url) as client:
+            await client.subscribe("news")
+            before = hub.stats().requests
+            with pytest.raises(RealtimeError, match=why):
+                await client.publish(channel, value, lane)
+            assert hub.stats().requests == before
+            assert not client.outages
+            await client.publish("news", "after it")
+
+    run(scenario())
+
+
+def test_a_subscription_from_no_position_is_refused_and_leaves_nothing_behind(
+    scene: Scene,
+) -> None:
+    async def scenario() -> None:
+        async with scene.hub() as hub, open_client(hub.url) as client:
+            after: Any = "0a.1.1"
+            with pytest.raises(RealtimeError, match="after must be a Position, not str"):
+                await client.subscribe("news", after=after)
+            await client.subscribe("news")
+
+    run(scenario())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import redis
@@ -153,10 +153,18 @@ def test_without_redis_a_call_says_so_within_its_budget() -> None:
         ("a" * 101, b"1", "normal"),
         ("a", b"1" * (32 * 1024 + 1), "normal"),
         ("a", b"1", "urgent"),
+        (None, b"1", "normal"),
+        ("a", {"n": 1}, "normal"),
+        ("a", "1", "normal"),
+        ("a", b"", "normal"),
+        ("a", b"plain words", "normal"),
+        ("a", b"1 2", "normal"),
+        ("a", b'"\xff"', "normal"),
+        ("a", b"1", ["normal"]),
     ],
 )
 def test_what_cannot_be_published_is_refused_before_redis_is_asked(
-    channel: str, data: bytes, lane: Lane
+    channel: Any, data: Any, lane: Any
 ) -> None:
     async def scenario() -> None:
         async with Scene("redis://127.0.0.1:1").log() as log:
@@ -168,8 +176,17 @@ def test_what_cannot_be_published_is_refused_before_redis_is_asked(
     run(scenario())
 
 
-@pytest.mark.parametrize("text", ["", "a.1", "g.1.1", "a.-1.1", "a.1.1.1", "a.1.1\n"])
-def test_a_text_that_is_no_position_is_refused(text: str) -> None:
+def test_a_position_of_another_type_is_refused() -> None:
+    async def scenario() -> None:
+        async with Scene("redis://127.0.0.1:1").log() as log:
+            with pytest.raises(RealtimeError, match="after must be a Position, not str"):
+                await log.read("news", cast("Position", "0a.1.1"))
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("text", [None, "", "a.1", "g.1.1", "a.-1.1", "a.1.1.1", "a.1.1\n"])
+def test_a_text_that_is_no_position_is_refused(text: Any) -> None:
     with pytest.raises(RealtimeError, match="no position"):
         position_of(text)
 

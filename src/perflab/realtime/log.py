@@ -13,12 +13,14 @@ from perflab.own_loop import OwnLoop
 from perflab.realtime.errors import ChannelsUnavailable, RealtimeError
 from perflab.realtime.messages import (
     LANES,
-    LARGEST_MESSAGE_BYTES,
     History,
     Lane,
     Message,
     Position,
     check_channel,
+    check_lane,
+    check_message,
+    check_position,
 )
 from perflab.redis_link import (
     Batcher,
@@ -134,14 +136,12 @@ class ChannelLog:
         """Append a message: one JSON value in UTF-8.
 
         Raises:
-            RealtimeError: the channel or lane is none, or the message too large.
+            RealtimeError: the channel or lane is none, the message too large or no JSON.
             ChannelsUnavailable: no answer; whether the message was published is not known.
         """
         check_channel(channel)
-        if lane not in LANES:
-            raise RealtimeError(f"lane {lane!r}: must be one of {', '.join(LANES)}")
-        if len(data) > LARGEST_MESSAGE_BYTES:
-            raise RealtimeError(f"a message has at most {LARGEST_MESSAGE_BYTES} bytes")
+        check_lane(lane)
+        check_message(data)
         meta, critical, normal = self._keys(channel)
         stream = critical if lane == "critical" else normal
         command = _PUBLISH(
@@ -162,10 +162,11 @@ class ChannelLog:
         """What follows a position; without one, where the channel stands.
 
         Raises:
-            RealtimeError: the channel is none.
+            RealtimeError: the channel is none, or ``after`` no position.
             ChannelsUnavailable: no answer.
         """
         check_channel(channel)
+        check_position(after)
         asked: Sequence[str | int] = () if after is None else after
         reply = await self._ask(
             _READ(

@@ -26,7 +26,14 @@ from perflab.realtime.client.tokens import FixedToken, HubToken, SessionToken, c
 from perflab.realtime.endpoints import Endpoints, check_address
 from perflab.realtime.errors import RealtimeError
 from perflab.realtime.log import Published
-from perflab.realtime.messages import Lane, Position, check_channel
+from perflab.realtime.messages import (
+    Lane,
+    Position,
+    check_channel,
+    check_lane,
+    check_message,
+    check_position,
+)
 from perflab.realtime.protocol import Accepted, Publish
 
 _MOVE_SHARE: Final = 0.8
@@ -154,6 +161,7 @@ class RealtimeClient:
                 a callback that cannot be called or is an async function.
         """
         check_channel(channel)
+        check_position(after)
         self._check_running()
         if channel in self._subscriptions:
             raise RealtimeError(f"channel {channel!r} is subscribed already; use that subscription")
@@ -201,11 +209,13 @@ class RealtimeClient:
 
         Raises:
             ChannelsUnavailable: it may have been published or not.
-            RealtimeError: it was not.
+            RealtimeError: it was not, as where the channel or lane is none, or the value cannot be
+                JSON or is too large.
         """
         check_channel(channel)
+        check_lane(lane)
+        data = check_message(_json(value))
         self._check_running()
-        data = _encode(value)
         if self._poller is not None:
             place = await self._poller.publish(channel, data, lane)
             return Published(place.epoch, place.offset)
@@ -375,6 +385,14 @@ class RealtimeClient:
         self._subscriptions.clear()
         self._outgoing.close(error)
         self._track.to(state, str(error))
+
+
+def _json(value: object) -> bytes:
+    try:
+        return _encode(value)
+    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
+        kind = type(value).__name__
+        raise RealtimeError(f"a value of type {kind} cannot be published: {error}") from None
 
 
 def _defect(error: BaseException) -> RealtimeError:
