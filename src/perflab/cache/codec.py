@@ -12,6 +12,7 @@ from typing import Any, Final, Generic, Literal, TypeVar
 
 import msgspec
 
+from perflab.arguments import check_whole
 from perflab.cache.entry import ABSENT, CacheError, Entry
 
 if sys.version_info >= (3, 14):
@@ -28,6 +29,10 @@ MAX_BYTES: Final = 64 * 2**20
 _VERSION: Final = 0x18
 _ABSENT: Final = 0x04
 _PLAIN, _ZSTD, _GZIP = 0x00, 0x01, 0x02
+_LEVELS: Final[dict[Compression, tuple[int, int]]] = {
+    "zstd": zstd.CompressionParameter.compression_level.bounds(),
+    "gzip": (zlib.Z_DEFAULT_COMPRESSION, zlib.Z_BEST_COMPRESSION),
+}
 _GZIP_FORMAT: Final = 31
 """zlib's wbits for a gzip header and the largest window."""
 
@@ -71,6 +76,10 @@ class Codec:
             self._decoder = msgspec.msgpack.Decoder(_Record[type])
         except TypeError as error:
             raise CodecError(f"values of this type cannot be cached: {error}") from None
+        check_whole("threshold_bytes", threshold_bytes, CodecError, least=0)
+        if level is not None:
+            least, most = _LEVELS[compression or "zstd"]
+            check_whole("level", level, CodecError, least=least, most=most)
         self._absent_decoder = msgspec.msgpack.Decoder(_Record[None])
         self._encoder = msgspec.msgpack.Encoder()
         self._compression = compression

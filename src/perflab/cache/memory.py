@@ -14,6 +14,7 @@ from typing import Final, NewType
 
 import msgspec
 
+from perflab.arguments import check_function, check_seconds, check_whole
 from perflab.cache.entry import CacheError, Entry, Invalidation
 from perflab.cache.sieve import Sieve
 
@@ -113,10 +114,9 @@ class MemoryTier:
         keys and that many tags. A ticket older than the oldest one remembered is refused.
         ``clock`` runs the local TTL; ``wall`` is the clock of the entries' own times.
         """
-        if not ttl_s > 0:
-            raise CacheError(f"ttl_s={ttl_s}: a local TTL is positive")
-        if max_marks < 1:
-            raise CacheError(f"max_marks={max_marks}: at least one purge is remembered")
+        check_seconds("ttl_s", ttl_s, CacheError)
+        check_whole("max_marks", max_marks, CacheError)
+        check_function("size_of", size_of, CacheError)
         self._sieve: Sieve[str, Entry] = Sieve(
             max_entries, max_bytes=max_bytes, on_remove=self._forget_tags, clock=clock
         )

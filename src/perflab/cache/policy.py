@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import Final
 
 import msgspec
 
+from perflab.arguments import check_flag, check_kind, check_seconds
 from perflab.cache.codec import Codec
 from perflab.cache.entry import CacheError, check_name
 
@@ -54,17 +54,21 @@ class CachePolicy(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         check_name(self.name, "policy name")
-        for field in _POSITIVE:
-            self._check(field, above_zero=True)
-        for field in _NOT_NEGATIVE:
-            self._check(field, above_zero=False)
-
-    def _check(self, field: str, *, above_zero: bool) -> None:
-        value = getattr(self, field)
-        usable = isinstance(value, int | float) and not isinstance(value, bool)
-        if not usable or not math.isfinite(value) or value < 0 or (above_zero and value == 0):
-            bound = "above 0" if above_zero else "at least 0"
-            raise CacheError(f"cache policy {self.name!r}: {field} must be {bound}, got {value!r}")
+        mine = f"cache policy {self.name!r}: "
+        for field in (*_POSITIVE, *_NOT_NEGATIVE):
+            check_seconds(
+                mine + field, getattr(self, field), CacheError, zero=field in _NOT_NEGATIVE
+            )
+        for field in ("early_refresh", "needs_tags"):
+            check_flag(mine + field, getattr(self, field), CacheError)
+        if self.codec is not None:
+            check_kind(f"{mine}codec", self.codec, Codec, CacheError)
+        if not isinstance(self.absent_errors, tuple) or not all(
+            isinstance(kind, type) and issubclass(kind, Exception) for kind in self.absent_errors
+        ):
+            raise CacheError(
+                f"{mine}absent_errors must be a tuple of exception classes, such as (KeyError,)"
+            )
 
     @property
     def lease_s(self) -> float:

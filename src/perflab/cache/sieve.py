@@ -16,6 +16,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from perflab.arguments import check_whole
 from perflab.cache.entry import CacheError
 
 K = TypeVar("K", bound=Hashable)
@@ -100,10 +101,9 @@ class Sieve(Generic[K, V]):
         ``on_remove`` is called with every key and value that leaves (evicted, past its time,
         removed or overwritten) while ``lock`` is held.
         """
-        if max_entries < 1:
-            raise CacheError(f"max_entries={max_entries}: a cache holds at least one entry")
-        if max_bytes is not None and max_bytes < 1:
-            raise CacheError(f"max_bytes={max_bytes}: a budget is positive, or None for no limit")
+        check_whole("max_entries", max_entries, CacheError)
+        if max_bytes is not None:
+            check_whole("max_bytes", max_bytes, CacheError)
         self.lock = threading.RLock()
         """Held while the dictionary changes; hold it to make several changes one."""
         self._max_entries = max_entries

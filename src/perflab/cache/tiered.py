@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -9,6 +10,7 @@ from typing import Any, Protocol, Self, TypeVar, overload
 
 import msgspec
 
+from perflab.arguments import check_kind
 from perflab.cache.entry import CacheError, Entry, Invalidation, check_name, check_names
 from perflab.cache.filling import Filler, Wanted
 from perflab.cache.flights import Flights
@@ -91,6 +93,7 @@ class TieredCache(Closing):
         rng: Uniform | None = None,
         ledger: Ledger | None = None,
     ) -> None:
+        _check_tiers(memory, shared, beyond)
         self._memory = memory
         self._shared = shared
         self._clock = clock
@@ -308,6 +311,25 @@ class TieredCache(Closing):
             self._listening = True
             if self._shared is not None:
                 self._shared.listen(self._purging.drop)
+
+
+def _check_tiers(memory: object, shared: object, beyond: object) -> None:
+    if memory is not None:
+        check_kind("memory", memory, MemoryTier, CacheError)
+    if shared is not None and not all(
+        callable(getattr(shared, name, None)) for name in ("lease", "fill", "listen")
+    ):
+        raise CacheError(f"shared must be a RedisTier, not {type(shared).__name__}")
+    if not isinstance(beyond, Sequence):
+        raise CacheError(f"beyond must be a list of purgers, not {type(beyond).__name__}")
+    for purger in beyond:
+        try:
+            inspect.signature(purger.purge).bind(Invalidation())
+        except (AttributeError, TypeError):
+            raise CacheError(
+                f"beyond: {type(purger).__name__} has no purge(invalidation); wrap an edge into"
+                " EdgePurger"
+            ) from None
 
 
 def _nothing(_key: str) -> None:

@@ -10,6 +10,7 @@ from typing import Final, TypeAlias, TypeVar
 
 import msgspec
 
+from perflab.arguments import check_seconds, check_whole
 from perflab.cache.entry import CacheError
 from perflab.cache.loading import Loader
 from perflab.cache.policy import CachePolicy
@@ -84,8 +85,9 @@ async def warm(
         step: told of the progress.
         clock: monotonic seconds.
     """
-    if concurrency < 1:
-        raise CacheError(f"concurrency={concurrency}: at least one load runs at a time")
+    check_whole("concurrency", concurrency, CacheError)
+    if budget_s is not None:
+        check_seconds("budget_s", budget_s, CacheError, zero=True, endless=True)
     warming = _Warming(cache, values, step, clock, budget_s)
     workers = min(concurrency, len(values))
     async with asyncio.TaskGroup() as group:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection
 from importlib.resources import files
 from typing import Any, Final, Protocol
 
+from perflab.arguments import check_seconds, check_whole
 from perflab.cache.entry import CacheError, check_name
 from perflab.own_loop import OwnLoop
 from perflab.redis_link import FAILURES, open_link
@@ -71,6 +72,8 @@ class RedisTagIndex:
         most_urls: int = MOST_URLS,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        check_seconds("timeout_s", timeout_s, CacheError)
+        check_whole("most_urls", most_urls, CacheError)
         self._prefix = check_name(prefix, "prefix") + "e:"
         self._link = open_link(url, cluster=cluster, timeout_s=timeout_s, error=CacheError)
         self._home = OwnLoop("RedisTagIndex", CacheError)

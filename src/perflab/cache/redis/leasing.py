@@ -54,8 +54,8 @@ class Leasing:
         clock: Callable[[], float],
         rng: random.Random,
     ) -> None:
-        if not 0 <= jitter < 1:
-            raise CacheError(f"jitter must be at least 0 and below 1, not {jitter}")
+        if not (isinstance(jitter, int | float) and 0 <= jitter < 1):
+            raise CacheError(f"jitter must be at least 0 and below 1, not {jitter!r}")
         self._keys = keys
         self._codec = codec
         self._server = server

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
+from perflab.arguments import check_flag, check_kind, check_seconds, check_whole
 from perflab.cache.codec import Codec
 from perflab.cache.entry import (
     CacheError,
@@ -84,6 +85,17 @@ class RedisTier(Leasing, Closing):
         clock: Callable[[], float] = time.time,
         rng: random.Random | None = None,
     ) -> None:
+        for name, value in (
+            ("budget_s", budget_s),
+            ("purge_timeout_s", purge_timeout_s),
+            ("timeout_s", timeout_s),
+            ("probe_s", probe_s),
+        ):
+            check_seconds(name, value, CacheError)
+        check_whole("failures", failures, CacheError)
+        check_flag("cluster", cluster, CacheError)
+        if codec is not None:
+            check_kind("codec", codec, Codec, CacheError)
         keys = Keys(prefix)
         self._link = open_link(url, cluster=cluster, timeout_s=timeout_s, error=CacheError)
         self._timeout_s = timeout_s
