@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Final, NamedTuple
 
+from perflab.arguments import check_flag, check_seconds, check_whole
 from perflab.closing import Closing
 from perflab.ratelimit.decision import Charge, Decision
 from perflab.ratelimit.errors import RateLimitError
@@ -96,17 +97,16 @@ class RateLimiter(Closing):
         found = by_name(policies)
         if not isinstance(prefix, str) or not _PREFIX.fullmatch(prefix):
             raise RateLimitError("prefix must be at most 64 printable characters without braces")
-        for name, value in (
-            ("budget_s", budget_s),
-            ("timeout_s", timeout_s),
-            ("probe_s", probe_s),
-            ("remember_at_most_s", remember_at_most_s),
+        for name, value in (("budget_s", budget_s), ("timeout_s", timeout_s), ("probe_s", probe_s)):
+            check_seconds(name, value, RateLimitError)
+        check_seconds("remember_at_most_s", remember_at_most_s, RateLimitError, endless=True)
+        for name, count in (
             ("failures", failures),
             ("max_denied", max_denied),
             ("max_local", max_local),
         ):
-            if not (isinstance(value, int | float) and value > 0):
-                raise RateLimitError(f"{name} must be above 0, not {value!r}")
+            check_whole(name, count, RateLimitError)
+        check_flag("cluster", cluster, RateLimitError)
         self._policies = {
             name: _Known(one, number, f"}}{name}:{one.algorithm}:{one.period_us}", one.capacity)
             for number, (name, one) in enumerate(found.items(), 1)
@@ -256,6 +256,6 @@ class RateLimiter(Closing):
 
 
 def _microseconds(now: float) -> int:
-    if not 0 < now < _LATEST_S:
+    if not isinstance(now, int | float) or not 0 < now < _LATEST_S:
         raise RateLimitError(f"now must be seconds since 1970, not {now!r}")
     return round(now * US)

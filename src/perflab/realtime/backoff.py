@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 
+from perflab.arguments import check_seconds, check_whole
 from perflab.realtime.errors import RealtimeError
 
 DEFAULT_BASE_S: Final = 0.1
@@ -40,10 +41,12 @@ class Backoff:
         stable_s: float = DEFAULT_STABLE_S,
         jitter: bool = True,
     ) -> None:
-        if not 0 < base_s <= cap_s:
+        check_seconds("cap_s", cap_s, RealtimeError)
+        check_seconds("base_s", base_s, RealtimeError)
+        check_seconds("stable_s", stable_s, RealtimeError, zero=True)
+        check_whole("attempts", attempts, RealtimeError)
+        if base_s > cap_s:
             raise RealtimeError(f"backoff base {base_s} s: must be above 0 and at most {cap_s} s")
-        if attempts < 1:
-            raise RealtimeError(f"attempts={attempts}: must be at least 1")
         self._rng = rng
         self._base_s = base_s
         self._cap_s = cap_s

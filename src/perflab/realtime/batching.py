@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from perflab.arguments import check_seconds, check_whole
 from perflab.realtime.errors import RealtimeError
 
 DEFAULT_INTERVAL_S: Final = 0.050
@@ -37,10 +38,8 @@ class Batches:
     """
 
     def __init__(self, *, interval_s: float = DEFAULT_INTERVAL_S, most: int = DEFAULT_MOST) -> None:
-        if interval_s < 0:
-            raise RealtimeError(f"batch interval {interval_s} s: must be at least 0")
-        if most < 1:
-            raise RealtimeError(f"batches of {most} messages: must be at least 1")
+        check_seconds("interval_s", interval_s, RealtimeError, zero=True)
+        check_whole("most", most, RealtimeError)
         self._interval_s = interval_s
         self._most = most
         self._gathered: dict[int, list[bytes]] = {}

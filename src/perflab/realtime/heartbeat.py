@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Generic, Protocol, TypeVar
 
+from perflab.arguments import check_seconds
 from perflab.realtime.errors import RealtimeError
 
 TICKS_A_TIMEOUT: Final = 4
@@ -32,7 +33,9 @@ class PingWheel(Generic[C]):
     """
 
     def __init__(self, *, heartbeat_s: float, timeout_s: float) -> None:
-        if not 0 < timeout_s <= heartbeat_s:
+        check_seconds("heartbeat_s", heartbeat_s, RealtimeError)
+        check_seconds("timeout_s", timeout_s, RealtimeError)
+        if timeout_s > heartbeat_s:
             raise RealtimeError(
                 f"timeout_s={timeout_s}: must be above 0 and at most heartbeat_s={heartbeat_s}"
             )

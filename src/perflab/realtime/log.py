@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Sequence
 from importlib.resources import files
@@ -9,6 +10,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from perflab.arguments import check_flag, check_seconds, check_whole
 from perflab.own_loop import OwnLoop
 from perflab.realtime.errors import ChannelsUnavailable, RealtimeError
 from perflab.realtime.messages import (
@@ -33,6 +35,8 @@ from perflab.redis_link import (
 
 OFFSETS_KEPT_S: Final = 7 * 86_400.0
 """How long a channel that nobody uses keeps its epoch."""
+_PREFIX: Final = re.compile(r"[!-z|~]{0,200}")
+"""Printable ASCII without braces, which would be taken for a cluster's hash tag."""
 _COMMANDS_A_BATCH: Final = 200
 _FAILURES_IN_A_ROW: Final = 3
 _PROBE_S: Final = 0.5
@@ -96,9 +100,13 @@ class ChannelLog:
         cluster: bool = False,
         budget_s: float = 1.0,
     ) -> None:
-        if history_size < 1:
-            raise RealtimeError(f"history_size={history_size}: must be at least 1")
-        if not 0 < history_s <= OFFSETS_KEPT_S:
+        check_whole("history_size", history_size, RealtimeError)
+        check_seconds("history_s", history_s, RealtimeError)
+        check_seconds("budget_s", budget_s, RealtimeError)
+        check_flag("cluster", cluster, RealtimeError)
+        if not isinstance(prefix, str) or not _PREFIX.fullmatch(prefix):
+            raise RealtimeError("prefix must be at most 200 printable characters without braces")
+        if history_s > OFFSETS_KEPT_S:
             raise RealtimeError(
                 f"history_s={history_s}: must be above 0 and at most {OFFSETS_KEPT_S:.0f}"
             )

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from perflab.arguments import check_seconds
 from perflab.realtime.errors import RealtimeError
 
 SHORTEST_SECRET: Final = 32
@@ -32,13 +33,22 @@ class Tokens:
     """
 
     def __init__(self, secret: str, clock: Callable[[], float] = time.time) -> None:
+        if not isinstance(secret, str) or not _is_unicode(secret):
+            raise RealtimeError("secret must be a text, and valid Unicode")
         if len(secret) < SHORTEST_SECRET:
             raise RealtimeError(f"secret must have at least {SHORTEST_SECRET} characters")
         self._key = hmac.digest(secret.encode(), _PURPOSE, hashlib.sha256)
         self._clock = clock
 
     def sign(self, user: str, lasts_s: float) -> str:
-        """A token for a user."""
+        """A token for a user, whose id is a text.
+
+        Raises:
+            RealtimeError: no such user, or no such time.
+        """
+        if not isinstance(user, str) or not user or not _is_unicode(user):
+            raise RealtimeError(f"user must be a text that is not empty, not {user!r:.60}")
+        check_seconds("lasts_s", lasts_s, RealtimeError)
         payload = f"{int(self._clock() + lasts_s)}:{user}".encode()
         return base64.urlsafe_b64encode(self._mac(payload) + payload).rstrip(b"=").decode()
 
@@ -57,3 +67,11 @@ class Tokens:
 
     def _mac(self, payload: bytes) -> bytes:
         return hmac.digest(self._key, payload, hashlib.sha256)[:_MAC_BYTES]
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -12,6 +12,7 @@ import httpx
 import msgspec
 import numpy as np
 
+from perflab.arguments import check_kind
 from perflab.own_loop import OwnLoop
 from perflab.realtime.backoff import Backoff
 from perflab.realtime.client.callbacks import check_callback
@@ -83,6 +84,8 @@ class RealtimeClient:
             check_address("api", api, ("http", "https"))
         for name, given in (("token", token), ("session", session)):
             check_bearer(name, given)
+        if settings is not None:
+            check_kind("settings", settings, ClientSettings, RealtimeError)
         self._settings = settings or ClientSettings()
         self._bearer = session or token
         self._api = api

@@ -10,6 +10,7 @@ from typing import Any, Final
 import httpx
 import numpy as np
 
+from perflab.arguments import check_whole
 from perflab.realtime.client.client import RealtimeClient
 from perflab.realtime.client.settings import ClientSettings
 from perflab.realtime.client.states import State, Transition
@@ -84,8 +85,7 @@ class ClientPool:
         on_state: Callable[[Transition], object] | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        if size < 1:
-            raise RealtimeError(f"size={size}: a pool has at least 1 connection")
+        check_whole("size", size, RealtimeError)
         self._rng = np.random.default_rng(seed)
         shared = Endpoints(endpoints, self._rng)
         self._members = [

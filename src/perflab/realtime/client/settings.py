@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from perflab.arguments import check_flag, check_seconds, check_whole
 from perflab.realtime.backoff import (
     DEFAULT_ATTEMPTS,
     DEFAULT_BASE_S,
@@ -45,10 +46,11 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         for field in (
-            "connect_timeout_s", "reply_timeout_s", "stable_s", "upgrade_s", "poll_wait_s",
-            "send_queue", "receive_queue",
+            "connect_timeout_s", "reply_timeout_s", "backoff_base_s", "backoff_cap_s", "stable_s",
+            "upgrade_s",
         ):  # fmt: skip
-            if not getattr(self, field) > 0:
-                raise RealtimeError(f"{field}={getattr(self, field)}: must be above 0")
-        if self.poll_wait_s > LONGEST_WAIT_S:
-            raise RealtimeError(f"poll_wait_s={self.poll_wait_s}: at most {LONGEST_WAIT_S}")
+            check_seconds(field, getattr(self, field), RealtimeError)
+        for field in ("attempts", "send_queue", "receive_queue"):
+            check_whole(field, getattr(self, field), RealtimeError)
+        check_whole("poll_wait_s", self.poll_wait_s, RealtimeError, most=LONGEST_WAIT_S)
+        check_flag("jitter", self.jitter, RealtimeError)

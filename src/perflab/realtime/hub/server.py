@@ -15,6 +15,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 from websockets.http11 import Request, Response
 
+from perflab.arguments import check_kind, check_whole
 from perflab.own_loop import OwnLoop
 from perflab.ratelimit.algorithms import METERS
 from perflab.realtime.access import Access, own_or_shared
@@ -72,6 +73,10 @@ class Hub:
         self._home = OwnLoop("Hub", RealtimeError)
         self._home.check()
         _check_hooks(authenticate, access)
+        if settings is not None:
+            check_kind("settings", settings, HubSettings, RealtimeError)
+        check_kind("host", host, str, RealtimeError)
+        check_whole("port", port, RealtimeError, least=0, most=65_535)
         self._settings = settings or HubSettings()
         self._authenticate = authenticate
         self._host = host

@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from perflab.arguments import check_kind, check_seconds, check_whole
 from perflab.ratelimit import REALTIME, Policy
 from perflab.realtime.batching import DEFAULT_INTERVAL_S, DEFAULT_MOST
 from perflab.realtime.errors import RealtimeError
@@ -54,9 +55,11 @@ class HubSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         for field in (
-            "max_connections", "max_handshakes", "retry_after_s", "open_s", "batch_most",
-            "queue_limit", "stall_s", "channels_a_connection", "most_bytes", "most_faults",
-            "most_refusals",
+            "max_connections", "max_handshakes", "retry_after_s", "batch_most", "queue_limit",
+            "channels_a_connection", "most_bytes", "most_faults", "most_refusals",
         ):  # fmt: skip
-            if not getattr(self, field) > 0:
-                raise RealtimeError(f"{field}={getattr(self, field)}: must be above 0")
+            check_whole(field, getattr(self, field), RealtimeError)
+        for field in ("heartbeat_s", "timeout_s", "open_s", "stall_s"):
+            check_seconds(field, getattr(self, field), RealtimeError)
+        check_seconds("batch_interval_s", self.batch_interval_s, RealtimeError, zero=True)
+        check_kind("policy", self.policy, Policy, RealtimeError)
