@@ -111,6 +111,11 @@ def test_tags_that_no_header_can_carry_are_refused() -> None:
         cache_tag(f"{n:0200}" for n in range(100))
 
 
+def test_one_string_is_not_taken_for_tags_of_one_letter_each() -> None:
+    with pytest.raises(EdgeError, match="tags must be a collection, not the string 'tasks'"):
+        cache_tag("tasks")
+
+
 def test_file_of_a_key_is_where_nginx_puts_it() -> None:
     # md5 of "a": 0cc175b9c0f1b6a831c399e269772661
     path = nginx_files.path_of(Path("/cache"), "a", (1, 2))

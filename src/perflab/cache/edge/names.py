@@ -95,7 +95,7 @@ def header_tag(tag: str) -> str:
 
 def cache_tag(tags: Iterable[str]) -> str:
     """The value of a ``Cache-Tag`` field for a response made of what has these tags."""
-    value = ",".join(sorted({header_tag(tag) for tag in tags}))
+    value = ",".join(sorted({header_tag(tag) for tag in several(tags, "tags")}))
     if len(value) > MAX_TAGS_BYTES:
         raise EdgeError(
             f"the tags of one response are {len(value)} bytes long, more than {MAX_TAGS_BYTES};"
