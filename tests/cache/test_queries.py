@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import decimal
+import enum
 import uuid
 from typing import Any
 
@@ -295,6 +296,28 @@ def test_the_order_of_named_parameters_does_not_matter(parameters: dict[str, Any
 )
 def test_keys_are_equal_only_for_equal_parameters(one: list[Any], other: list[Any]) -> None:
     assert (digest("q", one) == digest("q", other)) == (one == other)
+
+
+def test_a_member_of_an_enum_is_neither_its_value_nor_another_enums_member() -> None:
+    def called(name: str, kind: type, value: object, module: str = "here") -> Any:
+        made: Any = kind("State", {name: value}, module=module, qualname="State")
+        return made[name]
+
+    members = [
+        called("OPEN", enum.Enum, 1),
+        called("OPEN", enum.Enum, 2),  # the same one of a newer version
+        called("OPEN", enum.Enum, "1"),
+        called("OPEN", enum.Enum, 1, module="elsewhere"),
+        called("ABERTO", enum.Enum, 1),
+        called("OPEN", enum.StrEnum, "open"),
+        called("OPEN", enum.IntEnum, 3),
+        called("OPEN", enum.Enum, (1, 2)),
+        called("OPEN", enum.Enum, object()),
+    ]
+    plain = [1, 2, "1", "open", 3, "OPEN", "State.OPEN", "enum:here.State.'OPEN'=int:1"]
+    names = [digest("q", [value]) for value in (*members, *plain)]
+    assert len(set(names)) == len(names)
+    assert digest("q", [members[0]]) == digest("q", [called("OPEN", enum.Enum, 1)])
 
 
 def test_a_parameter_that_cannot_be_told_apart_is_refused_without_showing_it() -> None:

@@ -102,8 +102,9 @@ def tables_of(statement: Statement, *, written: bool) -> frozenset[str]:
 def digest(sql: str, parameters: Parameters) -> str:
     """A name for a normalised statement with these parameters; equal only for equal ones.
 
-    Parameters differ when their types do: ``1``, ``1.0``, ``True`` and ``"1"`` are four. A
-    CacheError names the type of one that cannot be told apart reliably.
+    Parameters differ when their types do: ``1``, ``1.0``, ``True`` and ``"1"`` are four, and so
+    is a member of an enum and its value. A CacheError names the type of one that cannot be told
+    apart reliably.
     """
     text = f"{sql}\0{_spelled(parameters)}"
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
@@ -112,7 +113,9 @@ def digest(sql: str, parameters: Parameters) -> str:
 def _spelled(value: Any) -> str:
     """A value with its type, such that different values are spelled differently."""
     if isinstance(value, enum.Enum):
-        return f"{type(value).__qualname__}.{value.name}"
+        # a driver sends the name or the value; another enum may be called the same
+        kind = type(value)
+        return f"enum:{kind.__module__}.{kind.__qualname__}.{value.name!r}={_held(value)}"
     kind = type(value)
     if value is None or kind in _PLAIN:
         return f"{kind.__name__}:{value!r}"
@@ -125,6 +128,13 @@ def _spelled(value: Any) -> str:
         f"a query parameter of type {kind.__name__} cannot be part of a cache key; pass a number,"
         " string, date, UUID, or a list or mapping of them"
     )
+
+
+def _held(member: enum.Enum) -> str:
+    try:
+        return _spelled(member.value)
+    except CacheError:
+        return type(member.value).__qualname__
 
 
 _PLAIN: Final = frozenset(
