@@ -881,3 +881,29 @@ def test_entries_of_a_memory_tier_expire_with_the_local_ttl() -> None:
             assert entry.expires_at == pytest.approx(wall() + SWR.memory_ttl_s)
 
     run(scenario)
+
+
+def test_tracing_looks_into_memory_once() -> None:
+    async def scenario() -> None:
+        memory, source = memory_tier(), Source()
+        async with TieredCache(memory, clock=wall) as cache:
+            await cache.get_or_load("k", source, PLAIN)
+            before = memory.stats().hits
+            answer = await cache.trace("k", source, PLAIN)
+            assert (answer.value, answer.memory, answer.redis) == (1, "hit", None)
+            assert memory.stats().hits == before + 1
+            assert cache.stats().ledger.total.memory.hits == 1
+
+    run(scenario)
+
+
+def test_tracing_refreshes_early_as_any_request_does() -> None:
+    async def scenario() -> None:
+        source = Source()
+        async with tiered(rng=Fixed(1 - 2**-53)) as cache:  # as early as can be
+            await cache.get_or_load("k", source, EARLY)
+            await asyncio.sleep(EARLY.ttl_s - 2 * source.load_s)
+            assert (await cache.trace("k", source, EARLY)).memory == "hit"
+            assert cache.stats().loading == 1
+
+    run(scenario)

@@ -169,7 +169,12 @@ class TieredCache(Closing):
         """As ``get_or_load``, with the way that the request took: for ``Cache-Status``."""
         entry = self._local(key)
         if entry is not None:
-            await self.get_or_load(key, loader, policy, tags)
+            if (
+                entry.expires_at - self._clock() < entry.load_s * policy.early_beta * REACH
+                and policy.early_refresh
+            ):
+                self._loads.refresh_early(self._checked(key, loader, policy, tags), entry)
+            self._books[policy.name].memory.hit += 1
             return Answer(entry=entry, memory="hit", redis=None, loader=None, stored=False)
         trail = self._trail()
         entry = await self._request(key, loader, policy, tags, trail)
