@@ -328,3 +328,14 @@ def test_a_parameter_that_cannot_be_told_apart_is_refused_without_showing_it() -
     with pytest.raises(CacheError, match="parameter of type Secret cannot be part") as refused:
         digest("q", [Secret()])
     assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("cache", None), ("read", None), ("write", "INSERT"), ("policy", "query")],
+)
+def test_what_a_query_cache_cannot_be_made_of_is_named(name: str, value: Any) -> None:
+    database = Database()
+    given: dict[str, Any] = {"cache": tiered(), "read": database.read, "write": database.write}
+    with pytest.raises(CacheError, match=f"{name}="):
+        QueryCache(**(given | {name: value}))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
 
@@ -905,5 +906,62 @@ def test_tracing_refreshes_early_as_any_request_does() -> None:
             await asyncio.sleep(EARLY.ttl_s - 2 * source.load_s)
             assert (await cache.trace("k", source, EARLY)).memory == "hit"
             assert cache.stats().loading == 1
+
+    run(scenario)
+
+
+async def generates() -> AsyncIterator[int]:
+    yield 1
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"loader": None}, r"loader of 'k'=None: must be a function"),
+        ({"loader": "SELECT 1"}, r"loader of 'k'='SELECT 1': must be a function"),
+        ({"policy": None}, r"policy of 'k'=None: must be a CachePolicy"),
+        ({"policy": "plain"}, r"policy of 'k'='plain': must be a CachePolicy"),
+        ({"policy": CachePolicy}, r"policy of 'k'=.*: must be a CachePolicy"),
+        ({"loader": generates}, r"the loader of 'k' \(policy plain\) is a generator"),
+        ({"loader": lambda: (n for n in "a")}, r"the loader of 'k' .* return a list"),
+        ({"key": ["k"]}, "a cache key must be a string, not list"),
+        ({"key": b"k"}, "a cache key must be a string, not bytes"),
+        ({"tags": 5}, "cache tags must be a collection, not int"),
+        ({"tags": [None]}, "a cache tag must be a string, not NoneType"),
+    ],
+)
+@pytest.mark.parametrize("method", ["get_or_load", "trace", "prefetch"])
+def test_what_no_request_can_be_made_of_is_named(
+    method: str, given: dict[str, Any], why: str
+) -> None:
+    async def scenario() -> None:
+        async with tiered() as cache:
+            request: dict[str, Any] = {"key": "k", "loader": Source(), "policy": PLAIN}
+            with pytest.raises(CacheError, match=why):
+                await getattr(cache, method)(**(request | given))
+            assert await cache.get_or_load("k", Source(), PLAIN) == 1, "nothing of it was kept"
+
+    run(scenario, virtual=False)
+
+
+def test_a_coroutine_is_no_loader() -> None:
+    async def scenario() -> None:
+        async with tiered() as cache:
+            called: Any = Source()()
+            with pytest.raises(CacheError, match=r"loader of 'k'=<coroutine.*must be a function"):
+                await cache.get_or_load("k", called, PLAIN)
+            called.close()
+
+    run(scenario)
+
+
+def test_names_of_purges_that_are_no_collection_are_refused() -> None:
+    async def scenario() -> None:
+        async with tiered() as cache:
+            names: Any = 5
+            with pytest.raises(CacheError, match="cache keys must be a collection, not int"):
+                await cache.invalidate(keys=names)
+            with pytest.raises(CacheError, match="cache tags must be a collection, not int"):
+                await cache.invalidate(tags=names)
 
     run(scenario)

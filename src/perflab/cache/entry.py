@@ -124,6 +124,8 @@ def check_names(names: Iterable[str], kind: str = "key") -> tuple[str, ...]:
     """The names without repetitions in a fixed order, if each can be one, else a CacheError."""
     if isinstance(names, str):
         raise CacheError(f"cache {kind}s must be a collection, not the string {_shown(names)}")
+    if not isinstance(names, Iterable):
+        raise CacheError(f"cache {kind}s must be a collection, not {type(names).__name__}")
     return tuple(sorted({check_name(name, kind) for name in names}))
 
 

@@ -29,7 +29,7 @@ async def call_loader(loader: Loader, timeout_s: float, what: str) -> Any:
     """
     try:
         async with asyncio.timeout(timeout_s) as limit:
-            return await _call(loader)
+            value = await _call(loader)
     except TimeoutError:
         if not limit.expired():
             raise  # the loader's own
@@ -42,6 +42,12 @@ async def call_loader(loader: Loader, timeout_s: float, what: str) -> Any:
         if task is not None and task.cancelling():
             raise
         raise CacheError(f"the loader of {what} was cancelled from inside") from None
+    if inspect.isgenerator(value) or inspect.isasyncgen(value):
+        raise CacheError(
+            f"the loader of {what} is a generator, which can be read once; return a list of what"
+            " it yields"
+        )
+    return value
 
 
 async def _call(loader: Loader) -> Any:

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeAlias
 import sqlalchemy
 from sqlalchemy.engine import Dialect
 
+from perflab.arguments import check_function, check_kind
 from perflab.cache.entry import CacheError
 from perflab.cache.policy import QUERY, CachePolicy
 from perflab.cache.statements import (
@@ -60,6 +61,10 @@ class QueryCache:
         prefix: str = "query",
         dialect: Dialect = POSTGRESQL,
     ) -> None:
+        check_kind("cache", cache, TieredCache, CacheError)
+        check_kind("policy", policy, CachePolicy, CacheError)
+        for name, run in (("read", read), ("write", write)):
+            check_function(name, run, CacheError)
         self._cache = cache
         self._read = read
         self._write = write

@@ -10,7 +10,7 @@ from typing import Any, Protocol, Self, TypeVar, overload
 
 import msgspec
 
-from perflab.arguments import check_kind
+from perflab.arguments import check_function, check_kind
 from perflab.cache.entry import CacheError, Entry, Invalidation, check_name, check_names
 from perflab.cache.filling import Filler, Wanted
 from perflab.cache.flights import Flights
@@ -149,10 +149,14 @@ class TieredCache(Closing):
 
         Raises:
             LoadTimeout: the loader took longer than the policy's ``hard_timeout_s``.
-            CacheError: a name that cannot be a key or tag; the cache is closed, or another event
-                loop's.
+            CacheError: a name that cannot be a key or tag; no loader or policy; a loader that
+                asks for its own key; the cache is closed, or another event loop's.
         """
-        entry = self._local(key)
+        try:
+            entry = self._local(key)
+        except TypeError:
+            check_name(key)  # what cannot be hashed is no name
+            raise
         if entry is None:
             return (await self._request(key, loader, policy, tags, self._trail())).value
         if (
@@ -167,7 +171,11 @@ class TieredCache(Closing):
         self, key: str, loader: Loader, policy: CachePolicy, tags: Sequence[str] = ()
     ) -> Answer:
         """As ``get_or_load``, with the way that the request took: for ``Cache-Status``."""
-        entry = self._local(key)
+        try:
+            entry = self._local(key)
+        except TypeError:
+            check_name(key)
+            raise
         if entry is not None:
             if (
                 entry.expires_at - self._clock() < entry.load_s * policy.early_beta * REACH
@@ -300,6 +308,8 @@ class TieredCache(Closing):
         self, key: str, loader: Loader, policy: CachePolicy, tags: Sequence[str]
     ) -> Wanted:
         self._open()
+        check_function(f"loader of {key!r:.60}", loader, CacheError)
+        check_kind(f"policy of {key!r:.60}", policy, CachePolicy, CacheError)
         checked = check_names(tags, "tag") if tags else ()
         if policy.needs_tags and not checked:
             raise CacheError(f"policy {policy.name!r} needs tags, and {key!r} was given none")
