@@ -965,3 +965,67 @@ def test_names_of_purges_that_are_no_collection_are_refused() -> None:
                 await cache.invalidate(tags=names)
 
     run(scenario)
+
+
+@WITH_SHARED
+def test_a_loader_that_asks_for_its_own_key_is_told_so_at_once(with_shared: bool) -> None:
+    async def scenario() -> None:
+        async with tiered(shared_or_none(with_shared)) as cache:
+
+            async def own() -> Any:
+                return await cache.get_or_load("own", own, PLAIN)
+
+            async def prefetched() -> Any:
+                return await cache.prefetch("mine", prefetched, PLAIN)
+
+            began_at = monotonic()
+            with pytest.raises(CacheError, match="loader of 'own' asks the cache for 'own'"):
+                await cache.get_or_load("own", own, PLAIN)
+            with pytest.raises(CacheError, match="loader of 'mine' asks the cache for 'mine'"):
+                await cache.get_or_load("mine", prefetched, PLAIN)
+            assert monotonic() - began_at < PLAIN.hard_timeout_s / 10
+            assert cache.stats().ledger.total.imbalances() == []
+
+    run(scenario)
+
+
+def test_loaders_that_ask_for_each_others_keys_are_told_so() -> None:
+    async def scenario() -> None:
+        async with tiered() as cache:
+
+            async def first() -> Any:
+                await asyncio.sleep(0.1)
+                return await cache.get_or_load("second", second, PLAIN)
+
+            async def second() -> Any:
+                await asyncio.sleep(0.1)
+                return await cache.get_or_load("first", first, PLAIN)
+
+            outcomes = await asyncio.gather(
+                cache.get_or_load("first", first, PLAIN),
+                cache.get_or_load("second", second, PLAIN),
+                return_exceptions=True,
+            )
+            for outcome in outcomes:
+                assert isinstance(outcome, CacheError)
+                assert "which waits for that very load" in str(outcome)
+            assert monotonic() < PLAIN.hard_timeout_s
+
+    run(scenario)
+
+
+def test_a_loader_may_ask_for_other_keys_also_of_a_load_that_others_began() -> None:
+    async def scenario() -> None:
+        async with tiered() as cache:
+            inner = Source(load_s=0.3)
+
+            async def outer() -> Any:
+                two = [cache.get_or_load(key, inner, PLAIN) for key in ("inner", "inner")]
+                return sum(await asyncio.gather(*two))
+
+            others = [cache.get_or_load(key, outer, PLAIN) for key in ("one", "two", "one")]
+            values = await asyncio.gather(cache.get_or_load("inner", inner, PLAIN), *others)
+            assert values == [1, 2, 2, 2]
+            assert inner.loads == 1
+
+    run(scenario)

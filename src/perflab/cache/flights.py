@@ -12,7 +12,17 @@ from perflab.cache.entry import Entry, Invalidation
 class Flight:
     """One load under way."""
 
-    __slots__ = ("adopted", "called", "key", "load_s", "refresh", "stored", "tags", "task")
+    __slots__ = (
+        "adopted",
+        "called",
+        "key",
+        "load_s",
+        "refresh",
+        "stored",
+        "tags",
+        "task",
+        "waits_for",
+    )
 
     def __init__(self, key: str, tags: tuple[str, ...], *, refresh: bool) -> None:
         self.key = key
@@ -27,7 +37,22 @@ class Flight:
         """Whether some tier took what was loaded."""
         self.load_s = 0.0
         """How long the loader took."""
+        self.waits_for: set[Flight] = set()
+        """Other loads whose values this one's loader is waiting for."""
         self.task: asyncio.Task[Entry]
+
+    def needs(self, other: Flight) -> bool:
+        """Whether it cannot end before the other one does."""
+        seen: set[Flight] = set()
+        rest = [self]
+        while rest:
+            flight = rest.pop()
+            if flight is other:
+                return True
+            if flight not in seen:
+                seen.add(flight)
+                rest.extend(flight.waits_for)
+        return False
 
     async def landed(self, timeout_s: float | None = None) -> bool:
         """Wait until it has ended; False if it has not after ``timeout_s``.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from typing import Final
 
 from perflab.cache.entry import CacheError, Entry
 from perflab.cache.filling import Filler, Wanted
@@ -10,6 +12,9 @@ from perflab.cache.flights import Flight, Flights
 from perflab.cache.ledger import Book, Trail
 from perflab.cache.pauses import Pauses
 from perflab.cache.xfetch import REACH, is_due
+
+_WITHIN: Final[ContextVar[Flight | None]] = ContextVar("perflab.cache.load", default=None)
+"""The load whose loader is running."""
 
 
 class Loads:
@@ -67,8 +72,15 @@ class Loads:
             self.refreshed(wanted, entry)
 
     async def join(self, flight: Flight) -> Entry:
-        """What the load gives; its exception, or a CacheError where the cache was closed."""
-        await flight.landed()
+        """What the load gives; its exception, or a CacheError where the cache was closed.
+
+        A CacheError too, where a loader would wait for a load that waits for it.
+        """
+        within = _WITHIN.get()
+        if within is None:
+            await flight.landed()
+        else:
+            await _landed_for(within, flight)
         if flight.task.cancelled():
             raise CacheError(f"the cache was closed while {flight.key!r} was being loaded")
         return flight.task.result()
@@ -95,6 +107,7 @@ class Loads:
 
     async def _fly(self, wanted: Wanted, flight: Flight, known: Entry | None) -> Entry:
         failed = True
+        _WITHIN.set(flight)
         try:
             entry = await self._filler.obtain(wanted, flight, known)
             failed = False
@@ -104,3 +117,17 @@ class Loads:
             if flight.refresh:
                 book = self._books[wanted.policy.name]
                 book.enter_refresh(flight.load_s, adopted=flight.adopted, failed=failed)
+
+
+async def _landed_for(within: Flight, flight: Flight) -> None:
+    """Wait for a load from within another one's loader."""
+    if flight.needs(within):
+        raise CacheError(
+            f"the loader of {within.key!r} asks the cache for {flight.key!r}, which waits for that"
+            " very load; let it ask the source instead"
+        )
+    within.waits_for.add(flight)
+    try:
+        await flight.landed()
+    finally:
+        within.waits_for.discard(flight)
