@@ -14,10 +14,18 @@ import pytest
 import redis
 
 from event_loop import PATIENCE_S, own_prefix, run
-from perflab.cache import CacheError, RedisTier
+from perflab.cache import (
+    CacheError,
+    CachePolicy,
+    MemoryTier,
+    RedisTier,
+    RedisUnavailable,
+    TieredCache,
+)
+from perflab.cache.edge import RedisTagIndex
 from perflab.errors import PerflabError
-from perflab.ratelimit import RateLimiter, RateLimitError, Subject
-from perflab.realtime import ChannelLog, RealtimeError
+from perflab.ratelimit import RateLimiter, RateLimitError, RateLimitUnavailable, Subject
+from perflab.realtime import ChannelLog, ChannelsUnavailable, RealtimeError
 from perflab.realtime.waiting import Waiting
 from perflab.redis_link import open_link
 from perflab.services import Redis
@@ -130,3 +138,36 @@ def test_a_cluster_has_neither_databases_nor_sockets(url: str) -> None:
 )
 def test_what_redis_py_takes_is_taken(url: str, where: str) -> None:
     assert open_link(url, cluster=False, timeout_s=1.0).where == where
+
+
+def test_what_was_closed_does_not_connect_again(redis_server: Redis) -> None:
+    url = redis_server.url()
+
+    async def scenario() -> None:
+        tier = RedisTier(url, prefix=own_prefix())
+        limiter = RateLimiter(url, prefix=own_prefix())
+        log = ChannelLog(url, prefix=own_prefix())
+        index = RedisTagIndex(url, prefix=own_prefix())
+        for opened in (tier, limiter, log, index):
+            await opened.close()
+            await opened.close()
+        closed = "the connections were closed; open them anew"
+        with pytest.raises(RedisUnavailable, match=closed):
+            await tier.ping()
+        with pytest.raises(RedisUnavailable, match=closed):
+            await tier.check_capacity()
+        with pytest.raises(RateLimitUnavailable, match=closed):
+            await limiter.ping()
+        with pytest.raises(RateLimitUnavailable, match=closed):
+            await limiter.reset("api", Subject.user(1))
+        with pytest.raises(ChannelsUnavailable):
+            await log.publish("news", b"1")
+        assert not await index.add("host/", ["tag"], 1.0)
+        tier.listen(print)
+        async with TieredCache(MemoryTier(), tier) as cache:
+            policy = CachePolicy(name="plain", ttl_s=1.0)
+            assert await cache.get_or_load("k", lambda: "value", policy) == "value"
+        assert not tier.connected
+        # ``run`` fails where a task is left
+
+    run(scenario())

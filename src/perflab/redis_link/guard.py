@@ -122,6 +122,8 @@ async def insisting(
 
     It names the server, says how it ``fails`` and why, and what to do.
     """
+    if link.closed:
+        raise error(f"Redis at {link.where} {fails}: the connections were closed; open them anew")
     try:
         async with asyncio.timeout(timeout_s):
             yield

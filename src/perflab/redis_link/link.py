@@ -14,6 +14,9 @@ from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import (
+    ConnectionError as RedisConnectionError,
+)
+from redis.exceptions import (
     NoScriptError,
     ReadOnlyError,
     RedisClusterException,
@@ -43,6 +46,8 @@ class Link(Protocol):
     where: str
     """Address for messages, without credentials."""
     cluster: bool
+    closed: bool
+    """Whether ``close`` was called: redis-py would connect again by itself."""
     client: Any
     """The redis-py client, for what is asked rarely."""
 
@@ -136,6 +141,7 @@ class _ServerLink:
 
     def __init__(self, client: Any) -> None:
         self.client = client
+        self.closed = False
         self._idle: list[Any] = []
         given = client.connection_pool.connection_kwargs
         self.where = (
@@ -152,12 +158,14 @@ class _ServerLink:
         return await _with_scripts(self._pipelined, commands)
 
     async def close(self) -> None:
+        self.closed = True
         await self.client.aclose()
 
     async def _sent(self, command: Command) -> Any:
         # The client's own path packs each argument in Python, and to take a connection from its
         # pool and give it back costs more than the command: what was taken once is kept here. The
         # pool goes on counting it, and closes it with the others.
+        _check_open(self)
         pool = self.client.connection_pool
         connection = self._idle.pop() if self._idle else await pool.get_connection()
         try:
@@ -172,6 +180,7 @@ class _ServerLink:
             self._idle.append(connection)  # one that failed was closed, and connects again
 
     async def _pipelined(self, commands: Sequence[Command]) -> list[Any]:
+        _check_open(self)
         async with self.client.pipeline(transaction=False) as pipe:
             for command in commands:
                 pipe.execute_command(*command)
@@ -185,6 +194,7 @@ class _ClusterLink:
 
     def __init__(self, client: Any) -> None:
         self.client = client
+        self.closed = False
         node = client.get_nodes() or list(client.nodes_manager.startup_nodes.values())
         self.where = f"cluster at {node[0].host}:{node[0].port}"
 
@@ -202,13 +212,20 @@ class _ClusterLink:
         return replies
 
     async def close(self) -> None:
+        self.closed = True
         await self.client.aclose()
 
     async def _pipelined(self, commands: Sequence[Command]) -> list[Any]:
+        _check_open(self)
         pipe = self.client.pipeline()
         for command in commands:
             pipe.execute_command(*command)
         return list(await pipe.execute(raise_on_error=False))
+
+
+def _check_open(link: Link) -> None:
+    if link.closed:
+        raise RedisConnectionError("the connections were closed")
 
 
 async def _with_scripts(pipelined: Any, commands: Sequence[Command]) -> list[Any]:

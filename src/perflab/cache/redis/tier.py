@@ -217,9 +217,12 @@ class RedisTier(Leasing, Closing):
         """Call back for what any process invalidates, this one included, from now on.
 
         It also calls back with everything when the channel opens and when it breaks: messages may
-        have been lost. ``callback`` runs in the event loop and must not block.
+        have been lost. ``callback`` runs in the event loop and must not block. A tier that was
+        closed hears nothing.
         """
         self._home.check()
+        if self._link.closed:
+            return
         self._listeners.append(
             Listener(
                 self._link.client.pubsub,
