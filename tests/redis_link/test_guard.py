@@ -23,7 +23,8 @@ class Stand:
 
     def __init__(self) -> None:
         self.away = False
-        self.closed = 0
+        self.closed = False
+        self.closings = 0
 
     async def call(self, command: Command) -> Any:
         if self.away:
@@ -34,7 +35,8 @@ class Stand:
         return [await self.call(command) for command in commands]
 
     async def close(self) -> None:
-        self.closed += 1
+        self.closed = True
+        self.closings += 1
         if self.away:
             raise OSError
 
@@ -125,7 +127,7 @@ def test_closing_lets_everybody_go_and_leaves_the_circuit_open_whatever_the_link
         assert waiting.done(), "without waiting for the budget"
         assert waiting.result() is None
         assert guard.circuit.is_open
-        assert stand.closed == 1
+        assert stand.closings == 1
 
     run(scenario())
 
