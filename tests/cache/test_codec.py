@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+import pickle
 import zlib
 from typing import Any
 
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 
 from perflab.cache.codec import Codec, CodecError, Compression
 from perflab.cache.entry import ABSENT, Entry
+from perflab.cache.policy import CachePolicy
 
 COMPRESSIONS: tuple[Compression | None, ...] = (None, "zstd", "gzip")
 
@@ -134,3 +137,16 @@ def test_unknown_compression_and_impossible_types_are_refused() -> None:
         Codec(compression="lzma")  # type: ignore[arg-type]
     with pytest.raises(CodecError, match="cannot be cached"):
         Codec(int | User | list[User] | tuple[int, ...])
+
+
+def test_a_policy_travels_to_another_process_with_its_codec() -> None:
+    codec = Codec(dict[str, int], compression="gzip", threshold_bytes=10, level=3)
+    policy = CachePolicy(name="mine", ttl_s=1.0, codec=codec)
+    for copied in (pickle.loads(pickle.dumps(policy)), copy.deepcopy(policy)):
+        assert isinstance(copied.codec, Codec)
+        written = Entry({"n" * 100: 1}, 0.0, 1.0, 1.0)
+        data = codec.encode(written)
+        assert copied.codec.encode(written) == data
+        assert copied.codec.decode(data) == written
+        with pytest.raises(CodecError):
+            copied.codec.decode(Codec().encode(Entry("text", 0.0, 1.0, 1.0)))

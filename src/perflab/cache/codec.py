@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import zlib
+from collections.abc import Callable
 from typing import Any, Final, Generic, Literal, TypeVar
 
 import msgspec
@@ -80,6 +81,7 @@ class Codec:
         if level is not None:
             least, most = _LEVELS[compression or "zstd"]
             check_whole("level", level, CodecError, least=least, most=most)
+        self._type = type
         self._absent_decoder = msgspec.msgpack.Decoder(_Record[None])
         self._encoder = msgspec.msgpack.Encoder()
         self._compression = compression
@@ -87,6 +89,10 @@ class Codec:
         self._level = level
         # one context for all entries: making a new one takes ten times as long as using it
         self._zstd = zstd.ZstdCompressor(level=level) if compression == "zstd" else None
+
+    def __reduce__(self) -> tuple[Callable[..., Codec], tuple[Any, ...]]:
+        """Policies travel to other processes, and their codecs with them."""
+        return _made, (self._type, self._compression, self._threshold_bytes, self._level)
 
     def encode(self, entry: Entry) -> bytes:
         """The entry as bytes; a CodecError if its value cannot be written."""
@@ -144,6 +150,12 @@ class Codec:
             return self._zstd.compress(body, zstd.ZstdCompressor.FLUSH_FRAME), _ZSTD
         level = zlib.Z_DEFAULT_COMPRESSION if self._level is None else self._level
         return zlib.compress(body, level, wbits=_GZIP_FORMAT), _GZIP
+
+
+def _made(
+    type: Any, compression: Compression | None, threshold_bytes: int, level: int | None
+) -> Codec:
+    return Codec(type, compression=compression, threshold_bytes=threshold_bytes, level=level)
 
 
 def _decompress(body: bytes | memoryview, method: int) -> bytes:
