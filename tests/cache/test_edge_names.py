@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
@@ -20,6 +22,8 @@ from perflab.cache.edge.names import (
     is_canonical,
     read_cache_tag,
 )
+from perflab.cache.edge.wanted import wanted
+from perflab.cache.entry import CacheError
 from perflab.cache.ledger import Outcome
 
 texts = st.text(alphabet=st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]))
@@ -111,6 +115,17 @@ def test_tags_that_no_header_can_carry_are_refused() -> None:
         cache_tag(f"{n:0200}" for n in range(100))
 
 
+@pytest.mark.parametrize("name", [None, 5, b"http://host/"])
+def test_names_that_are_no_text_are_refused(name: Any) -> None:
+    for call in (edge_url, edge_prefix, header_tag):
+        with pytest.raises(CacheError, match=f"must be a string, not {type(name).__name__}"):
+            call(name)
+    for given in ({"urls": 5}, {"tags": 5}, {"prefixes": 5}):
+        what: Any = given
+        with pytest.raises(EdgeError, match=f"{next(iter(given))} must be a collection, not int"):
+            wanted(**what)
+
+
 def test_one_string_is_not_taken_for_tags_of_one_letter_each() -> None:
     with pytest.raises(EdgeError, match="tags must be a collection, not the string 'tasks'"):
         cache_tag("tasks")
@@ -155,14 +170,31 @@ def test_tags_far_down_a_long_head_are_found(tmp_path: Path) -> None:
         ("codings", ("gzip", "gzip")),
         ("codings", ("identity",)),
         ("codings", ("br;q=1",)),
-        ("longest_response_s", 0),
         ("max_mb", -1),
+        ("port", "8080"),
+        ("port", 80.5),
+        ("origin_port", True),
+        ("folder", None),
+        ("host", None),
+        ("name", 5),
+        ("codings", "gzip"),
+        ("codings", ("gzip", None)),
+        ("max_mb", "256"),
+        ("inactive_s", 0.5),
     ],
 )
 def test_setting_that_cannot_be_is_named(setting: str, value: object) -> None:
     fine = {"port": 8080, "origin_port": 8000, "folder": "/var/cache/edge"}
     with pytest.raises(EdgeError, match=f"^{setting} of an nginx edge must be"):
         NginxSettings(**(fine | {setting: value}))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", [0, "30", math.nan, math.inf, None])
+@pytest.mark.parametrize("setting", ["longest_response_s", "connect_timeout_s"])
+def test_time_that_cannot_be_is_named(setting: str, value: object) -> None:
+    given: dict[str, Any] = {"port": 1, "origin_port": 2, "folder": "/x", setting: value}
+    with pytest.raises(EdgeError, match=f"^{setting}="):
+        NginxSettings(**given)
 
 
 def test_configuration_never_lets_nginx_keep_files_open() -> None:

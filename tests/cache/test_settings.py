@@ -29,6 +29,10 @@ def policy(**fields: Any) -> CachePolicy:
     return CachePolicy(name="mine", **({"ttl_s": 1.0} | fields))
 
 
+def cloudflare(**settings: Any) -> CloudflareEdge:
+    return CloudflareEdge(**({"zone_id": "0" * 32} | settings))
+
+
 def tier(**settings: Any) -> RedisTier:
     return RedisTier(REDIS, **settings)
 
@@ -84,6 +88,12 @@ BAD: tuple[tuple[Callable[..., object], str, object], ...] = (
     (tier, "prefix", None),
     (index, "timeout_s", math.nan),
     (index, "most_urls", 0),
+    (cloudflare, "zone_id", None),
+    (cloudflare, "plan", ["free"]),
+    (cloudflare, "api", "nonsense"),
+    (cloudflare, "api", "http://host:port"),
+    (cloudflare, "api", None),
+    (cloudflare, "timeout_s", math.nan),
     (TieredCache, "memory", {}),
     (TieredCache, "memory", tier()),
     (TieredCache, "shared", REDIS),
@@ -98,7 +108,7 @@ BAD: tuple[tuple[Callable[..., object], str, object], ...] = (
 def test_a_setting_that_cannot_be_used_is_named_when_it_is_given(
     make: Callable[..., object], name: str, value: object
 ) -> None:
-    with pytest.raises(CacheError, match=name):
+    with pytest.raises(CacheError, match="no zone id" if name == "zone_id" else name):
         make(**{name: value})
 
 

@@ -14,14 +14,17 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, Literal, TypeAlias
+from urllib.parse import urlsplit
 
 import msgspec
 
+from perflab.arguments import check_seconds
 from perflab.cache.edge.names import several
 from perflab.cache.edge.protocol import EdgeError, Purged
 from perflab.cache.edge.token_bucket import TokenBucket
 from perflab.cache.edge.wanted import wanted
 from perflab.closing import Closing
+from perflab.own_loop import OwnLoop
 
 TOKEN_ENV: Final = "CLOUDFLARE_API_TOKEN"  # noqa: S105 - the variable's name
 API: Final = "https://api.cloudflare.com/client/v4"
@@ -104,10 +107,13 @@ class CloudflareEdge(Closing):
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         rng: random.Random | None = None,
     ) -> None:
-        if not _ZONE.fullmatch(zone_id):
+        if not isinstance(zone_id, str) or not _ZONE.fullmatch(zone_id):
             raise EdgeError(f"{zone_id!r} is no zone id of Cloudflare: 32 hexadecimal digits")
-        if plan not in LIMITS:
+        if not isinstance(plan, str) or plan not in LIMITS:
             raise EdgeError(f"plan {plan!r} is unknown; known: {', '.join(LIMITS)}")
+        check_seconds("timeout_s", timeout_s, EdgeError)
+        _check_api(api)
+        self._home = OwnLoop("CloudflareEdge", EdgeError)
         self._zone = zone_id
         self._limits = LIMITS[plan]
         self._client = _client(api, timeout_s)
@@ -136,6 +142,7 @@ class CloudflareEdge(Closing):
 
         An EdgeError names what Cloudflare answered, and how much was done before.
         """
+        self._home.check()
         urls = tuple(several(urls, "urls"))
         asked = wanted(urls=urls, tags=tags, prefixes=prefixes, everything=everything)
         named = {
@@ -159,6 +166,7 @@ class CloudflareEdge(Closing):
 
     async def close(self) -> None:
         """Close the connections."""
+        self._home.check()
         await self._client.close()
 
     def stats(self) -> CloudflareStats:
@@ -257,6 +265,16 @@ class _Failed(msgspec.Struct, frozen=True):
         if self.passes:
             return "see Cloudflare's status page, and purge again"
         return "see that the zone and the names belong together"
+
+
+def _check_api(api: str) -> None:
+    try:
+        parts = urlsplit(api) if isinstance(api, str) else urlsplit("")
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise EdgeError(f"api={api!r}: must be an address like {API}")
 
 
 def _client(api: str, timeout_s: float) -> Any:

@@ -40,6 +40,7 @@ def edge_url(url: str) -> str:
 
     An EdgeError if it is no absolute ``http`` or ``https`` URL.
     """
+    _check_text("a URL", url)
     try:
         parts = urlsplit(url)
         port_is_fine = parts.port is None or parts.port >= 0
@@ -52,6 +53,7 @@ def edge_url(url: str) -> str:
 
 def edge_prefix(prefix: str) -> str:
     """A prefix as the edge compares it: host and the beginning of a path, without a scheme."""
+    _check_text("a prefix", prefix)
     bare = re.sub("^https?://", "", prefix)
     host, slash, path = bare.partition("/")
     if "?" in bare or "#" in bare:
@@ -113,7 +115,14 @@ def several(names: Iterable[str], what: str) -> Iterable[str]:
     """``names``, unless it is one string where several were meant: then an EdgeError."""
     if isinstance(names, str):
         raise EdgeError(f"{what} must be a collection, not the string {_shown(names)}")
+    if not isinstance(names, Iterable):
+        raise EdgeError(f"{what} must be a collection, not {type(names).__name__}")
     return names
+
+
+def _check_text(what: str, text: object) -> None:
+    if not isinstance(text, str):
+        raise EdgeError(f"{what} must be a string, not {type(text).__name__}")
 
 
 def _host(host: str, given: str) -> str:

@@ -35,6 +35,7 @@ from typing import Final
 
 import msgspec
 
+from perflab.arguments import check_seconds
 from perflab.cache.edge.names import CANONICAL
 from perflab.cache.edge.protocol import EdgeError
 
@@ -82,18 +83,23 @@ class NginxSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What the origin may take. ``OriginMiddleware`` keeps the origin to it."""
 
     def __post_init__(self) -> None:
-        _require(0 < self.port < 65_536, "port", self.port, "a port number")
-        _require(0 < self.origin_port < 65_536, "origin_port", self.origin_port, "a port number")
+        for name in ("port", "origin_port"):
+            number = getattr(self, name)
+            _require(_is_whole(number) and number < 65_536, name, number, "a port number")
         for name, host in (("host", self.host), ("origin_host", self.origin_host)):
-            _require(_HOST.fullmatch(host), name, host, "a host name or address")
-        _require(_FOLDER.fullmatch(self.folder), "folder", self.folder, "an absolute, plain path")
-        _require(_TOKEN.fullmatch(self.name), "name", self.name, "a token such as perflab-edge")
-        codings_are_fine = all(map(_TOKEN.fullmatch, self.codings)) and (
-            IDENTITY not in self.codings and len(set(self.codings)) == len(self.codings)
+            _require(_is(_HOST, host), name, host, "a host name or address")
+        _require(_is(_FOLDER, self.folder), "folder", self.folder, "an absolute, plain path")
+        _require(_is(_TOKEN, self.name), "name", self.name, "a token such as perflab-edge")
+        codings_are_fine = isinstance(self.codings, tuple) and (
+            all(_is(_TOKEN, coding) and coding != IDENTITY for coding in self.codings)
+            and len(set(self.codings)) == len(self.codings)
         )
-        _require(codings_are_fine, "codings", self.codings, "content codings, each once")
-        for name in ("max_mb", "keys_mb", "inactive_s", "connect_timeout_s", "longest_response_s"):
-            _require(getattr(self, name) > 0, name, getattr(self, name), "more than 0")
+        _require(codings_are_fine, "codings", self.codings, "a tuple of codings, each once")
+        for name in ("max_mb", "keys_mb", "inactive_s"):
+            number = getattr(self, name)
+            _require(_is_whole(number), name, number, "a whole number, more than 0")
+        for name in ("connect_timeout_s", "longest_response_s"):
+            check_seconds(name, getattr(self, name), EdgeError)
 
     @property
     def variants(self) -> tuple[str, ...]:
@@ -127,6 +133,14 @@ def _accepts(coding: str) -> str:
     """What an ``Accept-Encoding`` looks like that allows ``coding`` (RFC 9110 §12.5.3)."""
     weight = r"(?:\s*;\s*q=(?:1(?:\.0*)?|0?\.\d*[1-9]\d*))?"
     return rf"(?:^|,)\s*{re.escape(coding)}{weight}\s*(?:,|$)"
+
+
+def _is(form: re.Pattern[str], text: object) -> bool:
+    return isinstance(text, str) and form.fullmatch(text) is not None
+
+
+def _is_whole(number: object) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool) and number > 0
 
 
 def _require(condition: object, name: str, value: object, wanted: str) -> None:
