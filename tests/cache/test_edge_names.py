@@ -120,9 +120,9 @@ def test_names_that_are_no_text_are_refused(name: Any) -> None:
     for call in (edge_url, edge_prefix, header_tag):
         with pytest.raises(CacheError, match=f"must be a string, not {type(name).__name__}"):
             call(name)
-    for given in ({"urls": 5}, {"tags": 5}, {"prefixes": 5}):
-        what: Any = given
-        with pytest.raises(EdgeError, match=f"{next(iter(given))} must be a collection, not int"):
+    for one in ({"urls": 5}, {"tags": 5}, {"prefixes": 5}):
+        what: Any = one
+        with pytest.raises(EdgeError, match="must be a collection, not int"):
             wanted(**what)
 
 
