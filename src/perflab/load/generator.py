@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from perflab.arguments import check_kind
 from perflab.descriptors import TooFewFiles, need_connections
 from perflab.load.apart import in_process, in_thread
 from perflab.load.arrivals import positive, whole
@@ -67,6 +68,8 @@ def run_open(
     """
     if own_process and live is not None:
         raise LoadError("live: a load in a process of its own cannot be watched from this one")
+    if live is not None:
+        check_kind("live", live, LiveFigures, LoadError)
     due = ascending(due_s)
     wires, order = rendered(target, requests, len(due))
     limits = Limits(

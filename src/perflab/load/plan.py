@@ -124,6 +124,11 @@ def rendered(
             raise LoadError("requests: a closed load takes a sequence of them, not a function")
         asked = map(requests, range(count))
     else:
+        if isinstance(requests, str | bytes) or not isinstance(requests, Sequence):
+            raise LoadError(
+                "requests: must be a Request, a sequence of them or a function, not"
+                f" {type(requests).__name__}"
+            )
         if not len(requests):
             raise LoadError("requests: must be at least one")
         if count is not None and len(requests) != count:

@@ -55,7 +55,9 @@ class Target(msgspec.Struct, frozen=True):
             raise LoadError(f"url: must be like http://host:port, not {url!r}")
         if parts.path not in ("", "/") or parts.query or parts.fragment:
             raise LoadError(f"url: {url!r} has a path; give it to the requests instead")
-        return cls(host, port or (443 if parts.scheme == "https" else 80), parts.scheme)
+        if port is None:
+            port = 443 if parts.scheme == "https" else 80
+        return cls(host, port, parts.scheme)
 
     @property
     def authority(self) -> str:
