@@ -7,8 +7,10 @@ from typing import Final
 
 import msgspec
 
+from perflab.arguments import check_seconds
 from perflab.closing import Closing
 from perflab.histogram import Buckets, Histogram
+from perflab.monitor.errors import MonitorError
 
 EVERY_S: Final = 0.05
 _MOST_MISSED: Final = 2_000
@@ -37,6 +39,7 @@ class LoopLag(Closing):
     """
 
     def __init__(self, *, every_s: float = EVERY_S) -> None:
+        check_seconds("every_s", every_s, MonitorError)
         self._every_s = every_s
         self._lag = Histogram()
         self._last_s = 0.0

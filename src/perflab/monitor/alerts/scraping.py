@@ -20,12 +20,18 @@ _PORTS: Final = {"http": 80, "https": 443}
 
 
 class Target(msgspec.Struct, frozen=True):
-    """A process that tells its figures."""
+    """A process that tells its figures; a MonitorError names what cannot be asked."""
 
     job: str
     """What kind of process it is, such as ``api``."""
     source: str | MetricsRegistry
     """``http://host:port/metrics``, also ``https``, or the registry of this process."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.job, str) or not self.job:
+            raise MonitorError(f"job must be a text that is not empty, not {self.job!r:.60}")
+        if not isinstance(self.source, MetricsRegistry):
+            address_of(self.source)
 
     @property
     def instance(self) -> str:
@@ -49,12 +55,14 @@ def address_of(url: str) -> Address:
     """The parts of an ``http`` or ``https`` URL; a MonitorError if it is none."""
     # never repeated in the message: it may hold a password
     refused = MonitorError("write the URL of metrics as http://host:port/metrics, without a login")
+    if not isinstance(url, str):
+        raise refused
     try:
         parts = urlsplit(url)
         given = parts.port
     except ValueError:
         raise refused from None
-    if parts.scheme not in _PORTS or not parts.hostname or "@" in parts.netloc:
+    if parts.scheme not in _PORTS or not parts.hostname or "@" in parts.netloc or given == 0:
         raise refused
     path = parts.path if parts.path not in ("", "/") else "/metrics"
     return Address(parts.scheme == "https", parts.hostname, given or _PORTS[parts.scheme], path)

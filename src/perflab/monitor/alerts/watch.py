@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
+from perflab.arguments import check_seconds
 from perflab.monitor.alerts.engine import AlertEngine, Transition
 from perflab.monitor.alerts.scraping import Target, scrape
 from perflab.monitor.alerts.series import Sample
@@ -39,6 +40,9 @@ class Watch:
         every_s: between two rounds.
         tell: further receivers of changes, which must not wait.
         look: is given each scrape, with its Unix time; None for a process that is down.
+
+    Raises:
+        MonitorError: an argument has no usable value.
     """
 
     def __init__(
@@ -50,6 +54,9 @@ class Watch:
         tell: Sequence[Tell] = (),
         look: Look | None = None,
     ) -> None:
+        check_seconds("every_s", every_s, MonitorError)
+        if not all(isinstance(target, Target) for target in targets):
+            raise MonitorError("targets must be Target structs, a job and where its figures are")
         self._engine = engine
         self._targets = tuple(targets)
         self._instances = [target.instance for target in self._targets]  # refuses a bad URL now
