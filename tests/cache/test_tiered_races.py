@@ -8,9 +8,11 @@ equally, so a failing one can be replayed.
 from __future__ import annotations
 
 import asyncio
+import itertools
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -65,6 +67,18 @@ class Outage:
     lasts: int
 
 
+class Purge(NamedTuple):
+    """One that is complete."""
+
+    at: float
+    moment: int
+    process: int
+    version: int
+    """That it announced."""
+    heard: bool
+    """Whether the shared tier heard of it."""
+
+
 AT = st.integers(0, 40)
 PROCESS = st.integers(0, PROCESSES - 1)
 DELAYS = st.lists(st.sampled_from([0.0, 1 * MS, 2 * MS, 5 * MS, 9 * MS]), min_size=1, max_size=12)
@@ -90,9 +104,9 @@ class World:
     caches: list[TieredCache]
     version: int = 0
     calls: int = 0
-    purges: list[tuple[float, int, int, bool]] = field(default_factory=list)
-    """When each was complete, by which process, the version that it announced, and whether the
-    shared tier heard of it."""
+    moments: Iterator[int] = field(default_factory=itertools.count)
+    """What happened at the same time by the clock happened in this order."""
+    purges: list[Purge] = field(default_factory=list)
 
     async def read(self, step: Read) -> None:
         await asyncio.sleep(step.at * MS)
@@ -114,21 +128,24 @@ class World:
                 raise ValueError("the source is broken")
             return ABSENT if step.outcome == "absent" else seen
 
-        began_at = monotonic()
+        began_at, moment = monotonic(), next(self.moments)
         try:
             value = await self.caches[step.process].get_or_load("k", load, self.policy, ["t"])
         except (ValueError, LoadTimeout):
             return None
         if isinstance(value, int):
-            self.check(value, began_at, step.process)
+            self.check(value, began_at, moment, step.process)
         return value
 
-    def check(self, value: int, began_at: float, process: int) -> None:
+    def check(self, value: int, began_at: float, moment: int, process: int) -> None:
         """A request that began when a purge had reached its process never sees older data."""
-        for complete_at, purger, version, heard in self.purges:
-            reached_at = complete_at if purger == process else complete_at + 10 * MS
-            if began_at >= reached_at and (heard or purger == process):
-                assert value >= version, f"version {value} after the purge of {version}"
+        for purge in self.purges:
+            if purge.process == process:
+                reached = moment > purge.moment
+            else:
+                reached = purge.heard and began_at >= purge.at + 10 * MS
+            if reached:
+                assert value >= purge.version, f"version {value} after the purge of {purge}"
 
     async def write(self, step: Write) -> None:
         await asyncio.sleep(step.at * MS)
@@ -139,7 +156,8 @@ class World:
             tags=["t"] if step.by == "tag" else (),
             everything=step.by == "everything",
         )
-        self.purges.append((monotonic(), step.process, version, heard))
+        moment = next(self.moments)
+        self.purges.append(Purge(monotonic(), moment, step.process, version, heard))
 
     async def outage(self, step: Outage) -> None:
         assert self.shared is not None
