@@ -43,11 +43,15 @@ class Quota(msgspec.Struct, frozen=True, gc=False):
 
 
 class Decision(msgspec.Struct, frozen=True, gc=False):
-    """Whether a request may pass. If not, nothing was charged."""
+    """Whether a request may pass; true where it may. If not, nothing was charged."""
 
     allowed: bool
     quotas: tuple[Quota, ...]
     """In the order asked. Where this process remembered a denial, only what it remembers."""
+
+    def __bool__(self) -> bool:
+        """Whether it may pass: what somebody means who writes ``if await limiter.check(…)``."""
+        return self.allowed
 
     @property
     def violated(self) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from perflab.ratelimit.subjects import Subject
 _PROBE: Final = Policy(name="probe", limit=1_000, period_s=1)
 _PREFIX: Final = re.compile(r"[!-z|~]{0,64}")
 """Printable ASCII without braces, which would be taken for a cluster's hash tag."""
+_CHARGE_FIELDS: Final = len(Charge._fields)
 _LATEST_S: Final = 1e10
 
 
@@ -177,7 +178,15 @@ class RateLimiter(Closing):
         Raises:
             RateLimitError: an unknown policy, a cost that can never be had, nothing to check.
         """
-        parts = tuple([self._part(name, subject, cost) for name, subject, cost in charges])
+        if isinstance(charges, str) or not isinstance(charges, Iterable):
+            raise RateLimitError(f"charges must be a list of Charge, not {type(charges).__name__}")
+        charged = tuple(charges)
+        for one in charged:
+            if not isinstance(one, tuple) or len(one) != _CHARGE_FIELDS:
+                raise RateLimitError(
+                    "charges must be Charge tuples: a policy's name, a subject and a cost"
+                )
+        parts = tuple([self._part(name, subject, cost) for name, subject, cost in charged])
         if not parts:
             raise RateLimitError("nothing to check: charges is empty")
         if len(parts) > 1 and len({part.key for part in parts}) < len(parts):
@@ -219,7 +228,7 @@ class RateLimiter(Closing):
             await self._shared.close()
 
     def _part(self, name: str, subject: Subject, cost: int = 1) -> Part:
-        known = self._policies.get(name)
+        known = self._policies.get(name) if isinstance(name, str) else None
         if known is None:
             listed = ", ".join(self._policies)
             raise RateLimitError(f"unknown policy {name!r}; known are {listed}")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final
 
+from perflab.arguments import check_function, check_kind
 from perflab.asgi import App, Message, Receive, Scope, Send
 from perflab.ratelimit.decision import Charge, Decision
 from perflab.ratelimit.errors import RateLimitError
@@ -32,6 +34,8 @@ def client_address(
     Requests whose client cannot be told, on a Unix socket without a trusted proxy or with a server
     that names no address, share one subject.
     """
+    if proxies is not None:
+        check_kind("proxies", proxies, TrustedProxies, RateLimitError)
     trusted = TrustedProxies() if proxies is None else proxies
 
     def who(scope: Scope) -> Subject:
@@ -64,8 +68,11 @@ def by_path(
         who: whose quota it is.
         cost: units of a request; 1 without.
     """
+    _check_hook("who", who)
+    if cost is not None:
+        _check_hook("cost", cost)
     for path in rules:
-        if not path.startswith("/"):
+        if not isinstance(path, str) or not path.startswith("/"):
             raise RateLimitError(f"the path {path!r} must begin with a slash")
     listed = {
         path.rstrip("/"): (names,) if isinstance(names, str) else tuple(names)
@@ -93,6 +100,12 @@ def by_path(
     return charges
 
 
+def _check_hook(name: str, hook: object) -> None:
+    check_function(name, hook, RateLimitError)
+    if inspect.iscoroutinefunction(hook):
+        raise RateLimitError(f"{name} is an async function, which nobody awaits; give a plain one")
+
+
 class RateLimitMiddleware:
     """Lets a request pass and says what is left, or answers it with 429 (503 in an outage).
 
@@ -109,6 +122,9 @@ class RateLimitMiddleware:
     def __init__(
         self, app: App, limiter: RateLimiter, charges: Charges, *, legacy: bool = False
     ) -> None:
+        check_kind("limiter", limiter, RateLimiter, RateLimitError)
+        check_function("app", app, RateLimitError)
+        _check_hook("charges", charges)
         self._app = app
         self._limiter = limiter
         self._charges = charges

@@ -139,6 +139,9 @@ def load_policies(path: Path) -> tuple[Policy, ...]:
 def by_name(policies: Iterable[Policy]) -> dict[str, Policy]:
     """The policies by their names; a RateLimitError where two share one or there is none."""
     found: dict[str, Policy] = {}
+    if not isinstance(policies, Iterable):
+        kind = type(policies).__name__
+        raise RateLimitError(f"policies must be a list of Policy structs, not one {kind}")
     for policy in policies:
         if not isinstance(policy, Policy):
             raise RateLimitError(f"policies must be Policy structs, not {type(policy).__name__}")
