@@ -11,7 +11,7 @@ import pytest
 
 from event_loop import PATIENCE_S, run, until
 from perflab.realtime import ChannelsUnavailable, RealtimeError
-from perflab.realtime.client import RealtimeClient
+from perflab.realtime.client import ClientPool, RealtimeClient
 
 from .servers import FAST, Scene, open_client
 
@@ -176,5 +176,31 @@ def test_a_subscription_from_no_position_is_refused_and_leaves_nothing_behind(
             with pytest.raises(RealtimeError, match="after must be a Position, not str"):
                 await client.subscribe("news", after=after)
             await client.subscribe("news")
+
+    run(scenario())
+
+
+def test_whoever_subscribes_while_the_client_closes_is_told_so() -> None:
+    async def scenario() -> None:
+        client = open_client(NOWHERE)
+        await client.__aenter__()
+        subscribing = asyncio.ensure_future(client.subscribe("news"))
+        await asyncio.sleep(0)
+        await client.__aexit__()
+        with pytest.raises(RealtimeError, match="the client was closed"):
+            await subscribing
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("channel", [None, ["news"], "two words"])
+def test_a_pool_refuses_what_is_no_channel(scene: Scene, channel: Any) -> None:
+    async def scenario() -> None:
+        async with scene.hub() as hub, ClientPool([hub.url], settings=FAST, size=2) as pool:
+            with pytest.raises(RealtimeError, match="channel"):
+                await pool.subscribe(channel)
+            with pytest.raises(RealtimeError, match="channel"):
+                await pool.publish(channel, 1)
+            await pool.publish("news", 1)
 
     run(scenario())

@@ -17,6 +17,9 @@ from perflab.realtime.client import ClientPool, ClientSettings, RealtimeClient
 from perflab.realtime.heartbeat import PingWheel
 from perflab.realtime.hub import Hub, HubSettings
 from perflab.realtime.tokens import Tokens
+from perflab.realtime.waiting import Waiting
+
+from .servers import Scene
 
 REDIS = "redis://localhost"
 SECRET = "s" * 32
@@ -116,3 +119,29 @@ def test_a_token_lasts_for_a_time_that_there_is(lasts_s: Any) -> None:
 def test_a_token_is_of_a_user_with_a_name(user: Any) -> None:
     with pytest.raises(RealtimeError, match="user must be a text that is not empty"):
         Tokens(SECRET).sign(user, 60)
+
+
+@pytest.mark.parametrize("seconds", [math.nan, math.inf, -1.0, "5"])
+def test_nobody_waits_for_a_time_that_is_none(scene: Scene, seconds: Any) -> None:
+    async def scenario() -> None:
+        async with scene.log() as log, Waiting(log, scene.url) as waiting:
+            start = (await log.read("news")).position
+            with pytest.raises(RealtimeError, match="wait_s="):
+                await waiting.read("news", start, seconds)
+        async with scene.hub() as opened:
+            with pytest.raises(RealtimeError, match="within_s="):
+                await opened.drain(seconds)
+
+    run(scenario())
+
+
+def test_a_hub_is_opened_once(scene: Scene) -> None:
+    async def scenario() -> None:
+        opened = scene.hub()
+        async with opened:
+            with pytest.raises(RealtimeError, match="opened once; make another one"):
+                await opened.__aenter__()
+        with pytest.raises(RealtimeError, match="opened once; make another one"):
+            await opened.__aenter__()
+
+    run(scenario())

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
+from perflab.arguments import check_seconds
 from perflab.realtime.continuity import Heard
+from perflab.realtime.errors import RealtimeError
 from perflab.realtime.feed import Feed
 from perflab.realtime.log import ChannelLog
 from perflab.realtime.messages import History, Position
@@ -40,9 +42,10 @@ class Waiting:
         """What follows a position, at the latest after ``wait_s``; at once if there is something.
 
         Raises:
-            RealtimeError: the channel is none.
+            RealtimeError: the channel is none, or ``wait_s`` no time.
             ChannelsUnavailable: Redis does not answer.
         """
+        check_seconds("wait_s", wait_s, RealtimeError, zero=True)
         found = await self._log.read(channel, after)
         feed = self._feed
         if after is None or not found.recovered or found.messages or wait_s <= 0 or feed is None:

@@ -194,6 +194,8 @@ class RealtimeClient:
         except RealtimeError:
             self._forget(subscription)
             raise
+        if self._failure is not None:  # closed meanwhile
+            raise self._failure
         return subscription
 
     async def unsubscribe(self, channel: str) -> None:

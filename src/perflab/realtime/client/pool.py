@@ -18,7 +18,7 @@ from perflab.realtime.client.subscription import OnGap, OnMessage, Subscription
 from perflab.realtime.endpoints import Endpoints
 from perflab.realtime.errors import RealtimeError
 from perflab.realtime.log import Published
-from perflab.realtime.messages import Lane, Position
+from perflab.realtime.messages import Lane, Position, check_channel
 
 DEFAULT_SIZE: Final = 4
 _HEALTH: Final[Sequence[State]] = ("connected", "degraded", "reconnecting", "failed", "closed")
@@ -129,6 +129,7 @@ class ClientPool:
         after: Position | None = None,
     ) -> Subscription:
         """As ``RealtimeClient.subscribe``, over the connection with less to do."""
+        check_channel(channel)
         if channel in self._subscribed:
             raise RealtimeError(f"channel {channel!r} is subscribed already; use that subscription")
         member = self._subscribed[channel] = better_of_two(self._members, self._rng)
@@ -147,6 +148,7 @@ class ClientPool:
 
     async def publish(self, channel: str, value: Any, lane: Lane = "normal") -> Published:
         """As ``RealtimeClient.publish``, over the connection with less to do."""
+        check_channel(channel)
         member, under_way = self._publishing.get(channel) or (
             better_of_two(self._members, self._rng),
             0,

@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 from websockets.http11 import Request, Response
 
-from perflab.arguments import check_kind, check_whole
+from perflab.arguments import check_kind, check_seconds, check_whole
 from perflab.own_loop import OwnLoop
 from perflab.ratelimit.algorithms import METERS
 from perflab.realtime.access import Access, own_or_shared
@@ -101,6 +101,8 @@ class Hub:
 
     async def __aenter__(self) -> Hub:
         self._home.check()
+        if self._draining or self._server is not None:
+            raise RealtimeError("a hub is opened once; make another one")
         try:
             self._server = await serve(
                 self._serve,
@@ -156,7 +158,12 @@ class Hub:
         )
 
     async def drain(self, within_s: float) -> None:
-        """Accept nobody, ask everyone to move, flush, and close what is left with 1012."""
+        """Accept nobody, ask everyone to move, flush, and close what is left with 1012.
+
+        Raises:
+            RealtimeError: ``within_s`` is no time.
+        """
+        check_seconds("within_s", within_s, RealtimeError, zero=True)
         if self._server is None:
             return
         server, self._server = self._server, None
