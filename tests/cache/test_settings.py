@@ -14,6 +14,7 @@ from perflab.cache import (
     CacheError,
     CachePolicy,
     Codec,
+    Ledger,
     MemoryTier,
     RedisTier,
     TieredCache,
@@ -137,5 +138,37 @@ def test_warming_without_a_usable_budget_is_refused(name: str, value: Any) -> No
         async with TieredCache(MemoryTier()) as cache:
             with pytest.raises(CacheError, match=name):
                 await warm(cache, [], **{name: value})
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("values", [None, [("k", print)], iter([])])
+def test_what_is_warmed_are_warm_structs(values: Any) -> None:
+    async def scenario() -> None:
+        async with TieredCache(MemoryTier()) as cache:
+            with pytest.raises(CacheError, match="values must be a list of Warm structs"):
+                await warm(cache, values)
+            nothing: Any = None
+            with pytest.raises(CacheError, match="cache=None: must be a TieredCache"):
+                await warm(nothing, [])
+
+    run(scenario())
+
+
+def test_an_outcome_that_is_none_is_not_left_out_in_silence() -> None:
+    outcome: Any = "HIT"
+    with pytest.raises(CacheError, match="outcome 'HIT' is unknown; known: hit, stale, miss"):
+        Ledger().enter_edge("plain", outcome)
+
+
+def test_a_tier_refuses_times_and_callbacks_that_are_none() -> None:
+    async def scenario() -> None:
+        async with tier() as opened:
+            for ttl_s in (math.nan, math.inf, 0.0):
+                with pytest.raises(CacheError, match="ttl_s="):
+                    await opened.lease("k", ttl_s=ttl_s)
+            callback: Any = None
+            with pytest.raises(CacheError, match="callback=None: must be a function"):
+                opened.listen(callback)
 
     run(scenario())

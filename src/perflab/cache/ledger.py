@@ -15,13 +15,14 @@ hit is a load that gave a value, a miss one that failed. Loads that no request w
 
 from __future__ import annotations
 
-from typing import Final, Literal, TypeAlias, TypeVar
+from typing import Final, Literal, TypeAlias, TypeVar, get_args
 
 import msgspec
 
 from perflab.cache.entry import CacheError
 
 Outcome: TypeAlias = Literal["hit", "stale", "miss", "coalesced", "bypassed"]
+OUTCOMES: Final[tuple[Outcome, ...]] = get_args(Outcome)
 S = TypeVar("S", bound=msgspec.Struct)
 
 TierName: TypeAlias = Literal["edge", "memory", "redis", "loader"]
@@ -265,6 +266,8 @@ class Ledger:
 
         *Bypassed* are the policy's requests that came past the edge.
         """
+        if outcome not in OUTCOMES:
+            raise CacheError(f"outcome {outcome!r} is unknown; known: {', '.join(OUTCOMES)}")
         edge = self.books[policy].edge
         edge.enter(outcome)
         edge.bytes += size_bytes

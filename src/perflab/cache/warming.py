@@ -10,7 +10,7 @@ from typing import Final, TypeAlias, TypeVar
 
 import msgspec
 
-from perflab.arguments import check_seconds, check_whole
+from perflab.arguments import check_kind, check_seconds, check_whole
 from perflab.cache.entry import CacheError
 from perflab.cache.loading import Loader
 from perflab.cache.policy import CachePolicy
@@ -85,6 +85,9 @@ async def warm(
         step: told of the progress.
         clock: monotonic seconds.
     """
+    check_kind("cache", cache, TieredCache, CacheError)
+    if not isinstance(values, Sequence) or not all(isinstance(one, Warm) for one in values):
+        raise CacheError("values must be a list of Warm structs")
     check_whole("concurrency", concurrency, CacheError)
     if budget_s is not None:
         check_seconds("budget_s", budget_s, CacheError, zero=True, endless=True)

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from perflab.arguments import check_seconds
 from perflab.cache.codec import Codec, CodecError
 from perflab.cache.entry import CacheError, Entry, Lease, check_name, check_tags
 from perflab.cache.redis.keys import Keys
@@ -93,6 +94,7 @@ class Leasing:
         """
         self._home.check()
         check_name(key)
+        check_seconds("ttl_s", ttl_s, CacheError)
         tags, versions = self._tagged(check_tags(tags))
         if self._circuit.is_open or self._refuses:
             return None
