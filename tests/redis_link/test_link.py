@@ -133,7 +133,7 @@ def test_a_cluster_has_neither_databases_nor_sockets(url: str) -> None:
         ("redis://user:word@host:7000/3", "host:7000"),
         ("rediss://host", "host:6379"),
         ("redis://host?db=4", "host:6379"),
-        ("unix://user:word@/tmp/r.sock?db=2", "/tmp/r.sock"),
+        ("unix://user:word@/run/redis.sock?db=2", "/run/redis.sock"),
     ],
 )
 def test_what_redis_py_takes_is_taken(url: str, where: str) -> None:
