@@ -270,7 +270,10 @@ def _csv(
         elif len(first) == 1:
             column = 0
         else:
-            raise ValueError(f"which column holds the key? Name it: its fields are {_list(first)}")
+            raise ValueError(
+                "which column holds the key? Call it key in the first line, or name it (column=);"
+                f" the fields are {_list(first)}"
+            )
     chosen = (column, time_column, size_column)
     named = any(isinstance(name, str) for name in chosen)
     key, time, size = (None if name is None else _position(first, name) for name in chosen)

@@ -30,10 +30,12 @@ def print_scorecard(console: Console, card: pd.DataFrame) -> None:
         table.add_row(
             row["claim"], row["promise"], _measured(row), f"[bold {colour}]{row['verdict']}[/]"
         )
-    console.print(table)
+    if table.row_count:
+        console.print(table)
     rest = len(card) - len(measured)
     if rest:
-        console.print(f"{rest} claims are not measured yet by this run's notebooks")
+        claims = "claim is" if rest == 1 else "claims are"
+        console.print(f"{rest} {claims} not measured yet by this run's notebooks")
     for row in measured[measured["verdict"].isin(["cannot tell", "void"])].to_dict("records"):
         console.print(f"{row['verdict']}: {row['claim']}: {row['reason']}", soft_wrap=True)
 
