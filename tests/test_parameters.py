@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from perflab.cache.traces import TraceError
 from perflab.errors import ParameterError
 from perflab.parameters import (
     NOTEBOOKS,
+    CacheParameters,
     DatabaseParameters,
     ScorecardParameters,
     check,
@@ -91,3 +95,10 @@ def test_every_notebook_on_disk_has_checked_parameters() -> None:
     from perflab.paths import notebooks_dir
 
     assert {p.stem for p in notebooks_dir().glob("*.ipynb")} == set(NOTEBOOKS)
+
+
+def test_a_file_that_is_no_trace_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    path = tmp_path / "requests.csv"
+    path.write_text("a,b\n1,2\n")
+    with pytest.raises(TraceError, match="which column holds the key"):
+        check(CacheParameters, {"trace": str(path)})

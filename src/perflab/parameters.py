@@ -123,10 +123,16 @@ class CacheParameters(Common, frozen=True, forbid_unknown_fields=True, kw_only=T
     """A file of requests of one's own; empty for generated ones."""
 
     def verify(self) -> None:
-        """A trace must be there; what is in it is read when the notebook begins."""
+        """A trace must be there, and its beginning must be that of one."""
         super().verify()
-        if self.trace and not Path(self.trace).is_file():
+        if not self.trace:
+            return
+        if not Path(self.trace).is_file():
             raise ParameterError(f"parameter trace={self.trace!r}: no such file")
+        # imported here: only a trace is worth waiting for the cache's imports
+        from perflab.cache.traces import open_trace
+
+        open_trace(self.trace)
 
 
 class ApiParameters(Common, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -266,7 +272,8 @@ def parse_assignments(
         if not takers:
             known = sorted({f for n in notebooks for f in NOTEBOOKS[n].__struct_fields__})
             raise ParameterError(
-                f"unknown parameter {name!r}; {', '.join(notebooks)} take {', '.join(known)}"
+                f"unknown parameter {name!r}; {', '.join(notebooks)}"
+                f" {'take' if len(notebooks) > 1 else 'takes'} {', '.join(known)}"
             )
         for notebook in takers:
             given[notebook][name] = (
