@@ -17,8 +17,13 @@ T = TypeVar("T", bound=msgspec.Struct)
 def write_whole(path: Path, content: bytes) -> None:
     """Write ``content`` to ``path``; a reader sees the old file or the new one, never half.
 
-    Makes the folder. Raises an OSError where the disk does not take it; nothing is left then.
+    Makes the folder, writes to where a link leads, and into a pipe or a device as it is. Raises an
+    OSError where the disk does not take it; nothing is left then.
     """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        path.write_bytes(content)
+        return
+    path = Path(os.path.realpath(path))  # Path.resolve raises where a link leads to itself
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
