@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy.orm import DeclarativeBase, Mapped, aliased, mapped_column
 
 from perflab.cache.entry import CacheError
 from perflab.cache.policy import QUERY, CachePolicy
@@ -30,6 +31,21 @@ TASKS = sa.Table(
     sa.Column("title", sa.Text),
 )
 USERS = sa.Table("users", METADATA, sa.Column("id", sa.Integer), schema="app")
+
+
+TASKS_AS_T: Any = TASKS.alias("t")
+NAMELESS: Any = TASKS.alias()
+
+
+class Base(DeclarativeBase):
+    """Of the mapped classes."""
+
+
+class Note(Base):
+    """A mapped class."""
+
+    __tablename__ = "notes"
+    id: Mapped[int] = mapped_column(primary_key=True)
 
 
 class Database:
@@ -151,6 +167,28 @@ def test_sqlalchemy_statements_are_cached_by_what_they_say() -> None:
     run(scenario)
 
 
+@pytest.mark.parametrize(
+    "write",
+    [
+        sa.update(TASKS_AS_T).values(title="x"),
+        sa.delete(TASKS_AS_T),
+        sa.delete(TASKS_AS_T.alias("again")),
+        sa.update(NAMELESS).values(title="x"),
+    ],
+    ids=["update", "delete", "an alias of an alias", "a nameless alias"],
+)
+def test_a_write_through_an_alias_purges_the_reads_of_the_table_behind_it(write: Any) -> None:
+    async def scenario() -> None:
+        database = Database()
+        queries, cache = over(database)
+        async with cache:
+            assert await queries.read(READ, [1]) == [0]
+            await queries.write(write)
+            assert await queries.read(READ, [1]) == [1]
+
+    run(scenario)
+
+
 def test_a_table_in_a_fragment_of_text_is_seen_too() -> None:
     async def scenario() -> None:
         database = Database()
@@ -245,6 +283,13 @@ def test_tables_of_sqlalchemy_statements() -> None:
         (sa.update(TASKS).values(user_id=USERS.c.id), {"tasks", "users"}, {"tasks"}),
         (sa.delete(TASKS).where(TASKS.c.user_id.in_(of_users)), {"tasks", "users"}, {"tasks"}),
         (sa.select(sa.delete(TASKS).returning(TASKS.c.id).cte("d")), {"tasks"}, {"tasks"}),
+        (sa.insert(TASKS_AS_T).from_select(["id"], of_users), {"tasks", "users"}, {"tasks"}),
+        (sa.update(TASKS_AS_T).values(user_id=USERS.c.id), {"tasks", "users"}, {"tasks"}),
+        (sa.delete(TASKS_AS_T).where(USERS.c.id == 1), {"tasks", "users"}, {"tasks"}),
+        (sa.update(aliased(Note)).values(id=1), {"notes"}, {"notes"}),
+        (sa.delete(aliased(Note, name="n")), {"notes"}, {"notes"}),
+        (sa.insert(Note).values(id=1), {"notes"}, {"notes"}),
+        (sa.update(TASKS.join(USERS, sa.true())), {"tasks", "users"}, {"tasks", "users"}),
     ]
     for statement, named, written in cases:
         assert tables_of(statement, written=False) == named, str(statement)

@@ -90,8 +90,9 @@ def tables_of(statement: Statement, *, written: bool) -> frozenset[str]:
         if isinstance(node, sqlalchemy.TextClause):
             found |= tables_of_text(node.text, written=written)
         elif written:
-            if isinstance(node, sqlalchemy.UpdateBase):
-                found.add(str(getattr(node, "table").name))  # noqa: B009 - not declared there
+            if isinstance(node, sqlalchemy.Insert | sqlalchemy.Update | sqlalchemy.Delete):
+                # it may name its table by an alias
+                found |= tables_of(node.table, written=False)
         elif isinstance(node, sqlalchemy.TableClause):
             found.add(node.name)
         elif isinstance(node, sqlalchemy.Column) and isinstance(node.table, sqlalchemy.TableClause):
