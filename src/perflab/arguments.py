@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+import math
 import operator
 from numbers import Real
 from typing import Any, Final, SupportsIndex
@@ -43,6 +46,33 @@ def check_whole(
     raise error(f"{name}={_shown(value)}: must be a whole number {bounds}")
 
 
+def check_number(
+    name: str,
+    value: object,
+    error: type[Exception],
+    *,
+    above: float | None = None,
+    least: float | None = None,
+    most: float | None = None,
+) -> None:
+    """An ``error`` if ``value`` is no finite number within the bounds.
+
+    Args:
+        name: of the argument.
+        value: as it was given; numbers of numpy are numbers, True and False are none.
+        error: what is raised.
+        above: it must be greater than this.
+        least: instead of ``above``, it may also be equal to this.
+        most: it must not be greater than this.
+    """
+    if isinstance(value, Real) and not isinstance(value, bool) and _is_finite(value):
+        number: Any = value
+        within = (above is None or number > above) and (least is None or number >= least)
+        if within and (most is None or number <= most):
+            return
+    raise error(f"{name}={_shown(value)}: must be a finite number{_bounds(above, least, most)}")
+
+
 def check_flag(name: str, value: object, error: type[Exception]) -> None:
     """An ``error`` if ``value`` is neither True nor False."""
     if not isinstance(value, bool):
@@ -61,6 +91,57 @@ def check_function(name: str, value: object, error: type[Exception]) -> None:
         raise error(f"{name}={_shown(value)}: must be a function")
 
 
+def check_hook(
+    name: str,
+    value: object,
+    error: type[Exception],
+    why: str = "which nobody awaits; give a plain one",
+) -> None:
+    """An ``error`` if ``value`` cannot be called, or what it returns would have to be awaited.
+
+    Args:
+        name: of the argument.
+        value: as it was given.
+        error: what is raised.
+        why: an async function is of no use there, and what to do instead.
+    """
+    check_function(name, value, error)
+    if is_async(value):
+        raise error(f"{name} is an async function, {why}")
+
+
+def is_async(function: object) -> bool:
+    """Whether calling it gives something to await, or to read with ``async for``.
+
+    So it is with coroutine functions, async generators, objects whose ``__call__`` is one of
+    these, and a ``functools.partial`` of any of them. A plain function may return a coroutine
+    all the same.
+    """
+    while isinstance(function, functools.partial):
+        function = function.func
+    # the class has it, or else its metaclass; calling a class makes an object, which is not awaited
+    called = type(function).__call__
+    return any(
+        inspect.iscoroutinefunction(one) or inspect.isasyncgenfunction(one)
+        for one in (function, called)
+    )
+
+
+def _is_finite(number: Any) -> bool:
+    try:
+        return math.isfinite(number)
+    except OverflowError:  # a whole number that no float can hold
+        return False
+
+
+def _bounds(above: float | None, least: float | None, most: float | None) -> str:
+    if above is not None:
+        return f" above {above:g}" if most is None else f" above {above:g} and at most {most:g}"
+    if least is not None:
+        return f" from {least:g} on" if most is None else f" from {least:g} to {most:g}"
+    return "" if most is None else f" of at most {most:g}"
+
+
 def _shown(value: object) -> str:
-    text = repr(value)
+    text = repr(float(value) if isinstance(value, float) else value)  # without numpy's own name
     return text if len(text) <= 60 else f"<{type(value).__name__}>"

@@ -26,6 +26,10 @@ from perflab.cache.edge.cloudflare import CloudflareEdge
 REDIS = "redis://localhost"
 
 
+async def asynchronous(told: object) -> int:
+    raise AssertionError("nobody awaits this")
+
+
 def policy(**fields: Any) -> CachePolicy:
     return CachePolicy(name="mine", **({"ttl_s": 1.0} | fields))
 
@@ -75,6 +79,7 @@ BAD: tuple[tuple[Callable[..., object], str, object], ...] = (
     (MemoryTier, "ttl_s", math.inf),
     (MemoryTier, "ttl_s", "1"),
     (MemoryTier, "size_of", 100),
+    (MemoryTier, "size_of", asynchronous),
     (tier, "budget_s", math.nan),
     (tier, "budget_s", 0),
     (tier, "purge_timeout_s", -1.0),
@@ -169,6 +174,10 @@ def test_a_tier_refuses_times_and_callbacks_that_are_none() -> None:
                     await opened.lease("k", ttl_s=ttl_s)
             callback: Any = None
             with pytest.raises(CacheError, match="callback=None: must be a function"):
+                opened.listen(callback)
+
+            callback = asynchronous
+            with pytest.raises(CacheError, match="callback is an async function"):
                 opened.listen(callback)
 
     run(scenario())

@@ -519,6 +519,7 @@ def test_sync_loaders_run_in_threads_whatever_they_return() -> None:
             assert await cache.get_or_load("lambda", lambda: later(), PLAIN) == home
             assert await cache.get_or_load("coroutine", later, PLAIN) == home
             assert await cache.get_or_load("object", Loader(), PLAIN) == home
+            assert isinstance(await cache.get_or_load("class", Loader, PLAIN), Loader)
             with pytest.raises(RuntimeError, match="StopIteration"):
                 await cache.get_or_load("exhausted", exhausted, PLAIN)
 

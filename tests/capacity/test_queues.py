@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -269,6 +270,10 @@ def test_the_plans_scenarios_have_the_cycles_that_follow_from_their_figures() ->
 
 # --- what cannot be ---
 
+TEXT: Any = "1"
+HALF: Any = 2.5
+NOTHING: Any = None
+
 
 @pytest.mark.parametrize(
     ("make", "said"),
@@ -295,7 +300,13 @@ def test_the_plans_scenarios_have_the_cycles_that_follow_from_their_figures() ->
         (lambda: simulate_closed(ONE, 0, 1.0, seconds=1), "users=0"),
         (lambda: People(daily_users=0), "daily_users=0"),
         (lambda: People(daily_users=1, busiest=0.5), "busiest=0.5"),
+        (lambda: People(daily_users=1, busiest=math.inf), "busiest=inf: .* from 1 on"),
         (lambda: arrival_rps(1, 0.0), r"think_s \+ response_s=0"),
+        (lambda: single_server(True, 0.1), "arrival_rps=True: must be a finite number above 0"),
+        (lambda: single_server(TEXT, 0.1), "arrival_rps='1': must be a finite number above 0"),
+        (lambda: multi_server(1, 0.1, HALF), "servers=2.5: must be a whole number"),
+        (lambda: closed(1, NOTHING, [1.0]), "think_s=None: must be a finite number from 0 on"),
+        (lambda: Station((1.0,), slots=True), "slots=True: must be a whole number"),
     ],
 )
 def test_arguments_that_nothing_follows_from_are_refused_by_name(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -97,7 +98,16 @@ def test_a_middleware_that_cannot_work_is_refused_when_it_is_made() -> None:
     async def later(scope: Any) -> Any:
         raise AssertionError("nobody awaits this")
 
+    class Later:
+        async def __call__(self, scope: Any) -> Any:
+            raise AssertionError("nobody awaits this")
+
+    async def yields(scope: Any) -> Any:
+        yield 1
+
     limiter: Any = RateLimiter(None)
+    asynchronous: Any = Later()
+    partly: Any = functools.partial(asynchronous)
     who = client_address()
     makers: tuple[tuple[str, Any], ...] = (
         ("proxies=", lambda: client_address("10.0.0.0/8")),  # type: ignore[arg-type]
@@ -107,6 +117,10 @@ def test_a_middleware_that_cannot_work_is_refused_when_it_is_made() -> None:
         ("must begin with a slash", lambda: by_path({5: "api"}, who)),  # type: ignore[dict-item]
         ("limiter=None", lambda: RateLimitMiddleware(app, None, by_path({}, who))),  # type: ignore[arg-type]
         ("charges is an async", lambda: RateLimitMiddleware(app, limiter, later)),  # type: ignore[arg-type]
+        ("charges is an async", lambda: RateLimitMiddleware(app, limiter, asynchronous)),
+        ("charges is an async", lambda: RateLimitMiddleware(app, limiter, partly)),
+        ("who is an async function", lambda: by_path({"/": "api"}, asynchronous)),
+        ("cost is an async function", lambda: by_path({"/": "api"}, who, cost=yields)),
         ("app=None", lambda: RateLimitMiddleware(None, limiter, by_path({}, who))),  # type: ignore[arg-type]
     )
     for why, make in makers:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -20,27 +21,39 @@ async def asynchronous(told: object) -> None:
     raise AssertionError("nobody awaits this")
 
 
+async def yields(told: object) -> AsyncIterator[int]:
+    yield 1
+
+
 class Asynchronous:
     async def __call__(self, told: object) -> None:
         raise AssertionError("nobody awaits this")
 
 
 @pytest.mark.parametrize(
-    "callback", [asynchronous, functools.partial(asynchronous), Asynchronous(), "print"]
+    "callback",
+    [
+        asynchronous,
+        functools.partial(asynchronous),
+        Asynchronous(),
+        functools.partial(Asynchronous()),
+        yields,
+        "print",
+    ],
 )
 def test_callbacks_that_cannot_work_are_refused_when_they_are_given(
     scene: Scene, callback: Any
 ) -> None:
-    why = "must be a function, not str" if callback == "print" else "is an async function"
+    why = "='print': must be a function" if callback == "print" else " is an async function"
 
     async def scenario() -> None:
         async with scene.hub() as hub, open_client(hub.url) as client:
-            with pytest.raises(RealtimeError, match=f"on_message {why}") as caught:
+            with pytest.raises(RealtimeError, match=f"on_message{why}") as caught:
                 await client.subscribe("news", callback)
             assert callback == "print" or "async for" in str(caught.value)
-            with pytest.raises(RealtimeError, match=f"on_gap {why}"):
+            with pytest.raises(RealtimeError, match=f"on_gap{why}"):
                 await client.subscribe("news", on_gap=callback)
-            with pytest.raises(RealtimeError, match=f"on_state {why}"):
+            with pytest.raises(RealtimeError, match=f"on_state{why}"):
                 RealtimeClient([hub.url], on_state=callback)
             await client.subscribe("news")  # nothing was left of the attempts
 

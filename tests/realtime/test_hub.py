@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from typing import Any, cast
 
 import pytest
@@ -336,12 +337,19 @@ def test_hooks_that_cannot_work_are_refused_when_they_are_given(scene: Scene) ->
     async def later(user: str, channel: str, action: str) -> bool:
         return False
 
+    class Later:
+        async def __call__(self, user: str, channel: str, action: str) -> bool:
+            return False
+
     async def scenario() -> None:
-        with pytest.raises(RealtimeError, match="access is an async function, which would allow"):
-            scene.hub(access=later)
-        with pytest.raises(RealtimeError, match="access must be a function, not str"):
+        for hook in (later, functools.partial(later), Later(), functools.partial(Later())):
+            with pytest.raises(
+                RealtimeError, match=r"access is an async .* would allow everything"
+            ):
+                scene.hub(access=hook)
+        with pytest.raises(RealtimeError, match="access='everybody': must be a function"):
             scene.hub(access="everybody")
-        with pytest.raises(RealtimeError, match="authenticate must be a function, not NoneType"):
+        with pytest.raises(RealtimeError, match="authenticate=None: must be a function"):
             scene.hub(authenticate=cast("Any", None))
 
     run(scenario())

@@ -7,12 +7,14 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
+from perflab.arguments import is_async
 from perflab.cache.entry import CacheError
 
 Loader: TypeAlias = Callable[[], Awaitable[Any]] | Callable[[], Any]
 """What fetches a value from its source.
 
-A coroutine function is awaited in the event loop; any other callable runs in a thread, and what
+A coroutine function, also one that is an object's call or in a ``functools.partial``, is awaited
+in the event loop; any other callable runs in a thread, and what
 it returns is awaited if it can be.
 """
 
@@ -51,11 +53,9 @@ async def call_loader(loader: Loader, timeout_s: float, what: str) -> Any:
 
 
 async def _call(loader: Loader) -> Any:
-    if inspect.iscoroutinefunction(loader) or inspect.iscoroutinefunction(
-        getattr(loader, "__call__", None)  # noqa: B004 - an object whose call is a coroutine
-    ):
-        return await loader()
-    value = await asyncio.to_thread(_without_stop_iteration, loader)
+    value = (
+        loader() if is_async(loader) else await asyncio.to_thread(_without_stop_iteration, loader)
+    )
     return await value if inspect.isawaitable(value) else value
 
 

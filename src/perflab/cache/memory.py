@@ -14,7 +14,7 @@ from typing import Final, NewType
 
 import msgspec
 
-from perflab.arguments import check_function, check_seconds, check_whole
+from perflab.arguments import check_hook, check_seconds, check_whole
 from perflab.cache.entry import CacheError, Entry, Invalidation
 from perflab.cache.sieve import Sieve
 
@@ -116,7 +116,7 @@ class MemoryTier:
         """
         check_seconds("ttl_s", ttl_s, CacheError)
         check_whole("max_marks", max_marks, CacheError)
-        check_function("size_of", size_of, CacheError)
+        check_hook("size_of", size_of, CacheError)
         self._sieve: Sieve[str, Entry] = Sieve(
             max_entries, max_bytes=max_bytes, on_remove=self._forget_tags, clock=clock
         )

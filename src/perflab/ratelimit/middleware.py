@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final
 
-from perflab.arguments import check_function, check_kind
+from perflab.arguments import check_function, check_hook, check_kind
 from perflab.asgi import App, Message, Receive, Scope, Send
 from perflab.ratelimit.decision import Charge, Decision
 from perflab.ratelimit.errors import RateLimitError
@@ -101,9 +100,7 @@ def by_path(
 
 
 def _check_hook(name: str, hook: object) -> None:
-    check_function(name, hook, RateLimitError)
-    if inspect.iscoroutinefunction(hook):
-        raise RateLimitError(f"{name} is an async function, which nobody awaits; give a plain one")
+    check_hook(name, hook, RateLimitError)
 
 
 class RateLimitMiddleware:

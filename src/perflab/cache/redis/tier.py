@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from perflab.arguments import check_flag, check_function, check_kind, check_seconds, check_whole
+from perflab.arguments import check_flag, check_hook, check_kind, check_seconds, check_whole
 from perflab.cache.codec import Codec
 from perflab.cache.entry import (
     CacheError,
@@ -221,7 +221,7 @@ class RedisTier(Leasing, Closing):
         closed hears nothing.
         """
         self._home.check()
-        check_function("callback", callback, CacheError)
+        check_hook("callback", callback, CacheError)
         if self._link.closed:
             return
         self._listeners.append(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import Final
 
 import msgspec
 
+from perflab.arguments import check_number
 from perflab.capacity.arguments import not_negative, positive
 from perflab.capacity.errors import CapacityError
 
@@ -30,8 +30,7 @@ class People(msgspec.Struct, frozen=True, kw_only=True):
         """Raise a CapacityError for what no day is like."""
         for name in ("daily_users", "sessions_per_user", "session_s", "think_s"):
             positive(name, getattr(self, name))
-        if not (math.isfinite(self.busiest) and self.busiest >= 1):
-            raise CapacityError(f"busiest={self.busiest:g}: the busiest hour is at least average")
+        check_number("busiest", self.busiest, CapacityError, least=1)
 
     @property
     def concurrent(self) -> float:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
+from perflab.arguments import check_hook
 from perflab.realtime.errors import RealtimeError
 
 _LOG: Final = logging.getLogger(__name__)
@@ -23,15 +24,9 @@ def check_callback(name: str, callback: Callable[..., object] | None, instead: s
         callback: as it was given.
         instead: what to do where something is to be awaited.
     """
-    if callback is None:
-        return
-    if not callable(callback):
-        raise RealtimeError(f"{name} must be a function, not {type(callback).__name__}")
-    called: Any = getattr(callback, "__call__", None)  # noqa: B004 - an object's, perhaps async
-    if inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(called):
-        raise RealtimeError(
-            f"{name} is an async function, which nobody would await; give a plain one, or {instead}"
-        )
+    if callback is not None:
+        why = f"which nobody would await; give a plain one, or {instead}"
+        check_hook(name, callback, RealtimeError, why)
 
 
 def call_back(name: str, callback: Callable[[A], object], told: A) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
 import logging
 from http import HTTPStatus
 from typing import Any, Final, cast
@@ -15,7 +14,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 from websockets.http11 import Request, Response
 
-from perflab.arguments import check_kind, check_seconds, check_whole
+from perflab.arguments import check_function, check_hook, check_kind, check_seconds, check_whole
 from perflab.own_loop import OwnLoop
 from perflab.ratelimit.algorithms import METERS
 from perflab.realtime.access import Access, own_or_shared
@@ -277,15 +276,9 @@ class Hub:
 
 
 def _check_hooks(authenticate: Authenticate, access: Access) -> None:
-    for name, hook in (("authenticate", authenticate), ("access", access)):
-        if not callable(hook):
-            raise RealtimeError(f"{name} must be a function, not {type(hook).__name__}")
-    called = getattr(access, "__call__", None)  # noqa: B004 - an object's, perhaps async
-    if inspect.iscoroutinefunction(access) or inspect.iscoroutinefunction(called):
-        raise RealtimeError(
-            "access is an async function, which would allow everything; give a plain one that"
-            " decides by what is at hand"
-        )
+    check_function("authenticate", authenticate, RealtimeError)
+    why = "which would allow everything; give a plain one that decides by what is at hand"
+    check_hook("access", access, RealtimeError, why)
 
 
 def _bearer(headers: Headers) -> str | None:
