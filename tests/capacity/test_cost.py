@@ -140,7 +140,12 @@ def test_a_bad_file_is_one_line_with_file_line_key_and_reason(tmp_path: Path, ca
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(b"currency = ", "not valid TOML"), (b"\xff\xfe", "cannot be read"), (None, "no such file")],
+    [
+        (b"currency = ", "not valid TOML"),
+        (b"\xff\xfe", "line 1: is not UTF-8 text"),
+        (b'currency = "EUR"\n\nregion = "\xe9"\n', "line 3: is not UTF-8 text"),
+        (None, "no such file"),
+    ],
 )
 def test_a_file_that_is_none_is_one_line_too(
     tmp_path: Path, content: bytes | None, said: str
