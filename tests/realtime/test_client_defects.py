@@ -148,6 +148,9 @@ def test_a_publication_whose_place_the_api_does_not_tell_may_have_been_published
         ("news", 1, "fast", "lane 'fast': must be one of"),
         ("news", object(), "normal", "a value of type object cannot be published"),
         ("news", "\ud800", "normal", "a value of type str cannot be published"),
+        ("news", msgspec.Raw(b"no JSON"), "normal", "a message is one JSON value in UTF-8"),
+        ("news", [msgspec.Raw(b'"\xff"')], "normal", "a message is one JSON value in UTF-8"),
+        ("news", {"a": msgspec.Raw(b"1,")}, "normal", "a message is one JSON value in UTF-8"),
         ("news", "x" * 70_000, "normal", "a message has at most 32768 bytes, and this one 70002"),
     ],
 )

@@ -219,7 +219,7 @@ class RealtimeClient:
         """
         check_channel(channel)
         check_lane(lane)
-        data = check_message(_json(value))
+        data = check_message(_json(value))  # what is in a msgspec.Raw is written out unseen
         self._check_running()
         if self._poller is not None:
             place = await self._poller.publish(channel, data, lane)
