@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Final
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -27,8 +29,23 @@ _FRAME = [
     *("claim", "what", "promise", "claimed", "measured", "measured_lo", "measured_hi"),
     *("unit", "verdict", "reason"),
 ]
+_NOT_MEASURED: Final = "not measured"
+_OPEN: Final = ("cannot tell", "void", _NOT_MEASURED)
+"""Words that are no verdict on the promise, in the order in which they are told."""
 _LABEL = 30
 """Characters of a plot's label; a claim that is a whole sentence is named by its id."""
+
+
+def kept(verdicts: Iterable[str], what: str = "hold") -> str:
+    """How many of the verdicts are met, and how many say nothing: they are not missed.
+
+    >>> kept(["met", "missed", "void"], "averages hold")
+    '1 of 3 averages hold (1 void)'
+    """
+    counts = Counter(verdicts)
+    told = f"{counts['met']} of {counts.total()} {what}"
+    open_ = [f"{counts[word]} {word}" for word in _OPEN if counts[word]]
+    return f"{told} ({', '.join(open_)})" if open_ else told
 
 
 def claimed_table(claims: Claims, notebook: str) -> Table:
@@ -64,7 +81,7 @@ def judged_frame(results: Sequence[Result], claims: Claims, ids: Sequence[str]) 
                     else dict.fromkeys(("measured", "measured_lo", "measured_hi"), float("nan"))
                 ),
                 "unit": claim.unit,
-                "verdict": result.verdict.word if result and result.verdict else "not measured",
+                "verdict": result.verdict.word if result and result.verdict else _NOT_MEASURED,
                 "reason": result.verdict.reason if result and result.verdict and judged else "",
             }
         )
@@ -94,7 +111,6 @@ def promise_plot(frame: pd.DataFrame, what: str, held: str, x_label: str) -> Fig
     judged = frame.dropna(subset=["measured"]) if len(frame) else frame
     if judged.empty:
         return NotRun(f"{what} promised and measured", f"none of the promised {what} was measured")
-    met = int((judged["verdict"] == "met").sum())
     return plots.verdicts(
         pd.DataFrame(
             {
@@ -106,6 +122,6 @@ def promise_plot(frame: pd.DataFrame, what: str, held: str, x_label: str) -> Fig
                 "verdict": judged["verdict"],
             }
         ),
-        title=f"{met} of {len(judged)} promised {what} {held}",
+        title=kept(judged["verdict"], f"promised {what} {held}"),
         x=x_label,
     )

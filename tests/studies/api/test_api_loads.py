@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -156,6 +157,28 @@ def test_where_every_load_is_void_the_plot_is_empty_and_says_how_many_keep_the_p
     axes = reach_plot([spoilt]).axes[0]
     assert not axes.lines
     assert "0 of 1" in axes.get_title(loc="left")
+    assert "(1 void)" in axes.get_title(loc="left")
+
+
+def test_a_void_category_is_not_drawn_and_told_from_a_missed_one() -> None:
+    def of(label: str, *loads: Load, probes: tuple[Load, ...] = ()) -> Row:
+        traffic = Traffic("auth", label, PEOPLE, lambda n, p: _login(n, p, "x"), about="logins")
+        return dataclasses.replace(row(*loads, probes=probes), traffic=traffic)
+
+    below, late = made_load(12, [0.1] * 200), made_load(12, [0.1] * 200, late_s=LATE_S)
+    slow = made_load(50, [0.4] * 200)
+    rows = [
+        of("met", made_load(50, [0.1] * 200)),
+        of("missed", slow, probes=(below,)),
+        of("void", made_load(50, [0.1] * 200, late_s=LATE_S), probes=(below,)),
+        of("ended", slow, probes=(late,)),
+    ]
+    axes = reach_plot(rows).axes[0]
+    _lines, drawn = axes.get_legend_handles_labels()
+    assert drawn == ["met", "missed", "ended"]
+    title = " ".join(axes.get_title(loc="left").split())
+    assert title.startswith("1 of 4 categories")
+    assert title.endswith("(2 void)")
 
 
 def test_the_search_goes_by_repetitions_that_say_something() -> None:

@@ -158,3 +158,5 @@ def test_the_verdict_table_counts_what_was_reached() -> None:
     table = verdict_table([one(0.0), one(-0.005), one(-0.02)], "Cache")
     assert table.title == "Cache: 2 of 3 targets reached"
     assert list(table.shown["verdict"]) == ["met", "met", "missed"]
+    open_ = verdict_table([one(0.0), one(-0.01), one(-0.02)], "Cache")
+    assert open_.title == "Cache: 1 of 3 targets reached (1 cannot tell)"

@@ -12,6 +12,7 @@ from perflab.measure.statistics import Estimate
 from perflab.report.tables import Column, Table, build
 from perflab.studies.frames import triple
 from perflab.studies.peers.contest import Contest
+from perflab.studies.promised import kept
 
 NOTEBOOK = "08_peers"
 
@@ -69,7 +70,6 @@ def verdict_frame(results: Sequence[Judged]) -> pd.DataFrame:
 def verdict_table(results: Sequence[Judged], title: str) -> Table:
     """Every target with its verdict."""
     frame = verdict_frame(results)
-    reached = int((frame["verdict"] == "met").sum())
     return build(
         frame,
         [
@@ -79,7 +79,7 @@ def verdict_table(results: Sequence[Judged], title: str) -> Table:
             Column("unit", "unit"),
             Column("verdict", "verdict"),
         ],
-        title=f"{title}: {reached} of {len(frame)} targets reached",
+        title=f"{title}: {kept(frame['verdict'], 'targets reached')}",
         subtitle="Met: the whole 95 % interval is on the required side. Cannot tell: it is not, "
         "or ours measured twice differs (A/A).",
     )

@@ -11,6 +11,7 @@ from perflab.report import plots
 from perflab.report.tables import Column, Table, build
 from perflab.studies.api.loads import PATIENCE_S
 from perflab.studies.api.rows import Row, probes_frame, rows_frame
+from perflab.studies.promised import kept
 
 _SHARES = (
     Column("server", "server", 2),
@@ -83,20 +84,29 @@ def reach_table(rows: Sequence[Row]) -> Table:
 
 
 def reach_plot(rows: Sequence[Row]) -> Figure:
-    """Average latency against the rate, a curve a category."""
+    """Average latency against the rate, a curve a category; none where it is void."""
     frame = probes_frame(rows)
-    good = frame[frame["void"] == ""]
-    ahead = sum(row.by_mean.lower >= row.rate_rps for row in rows)
+    void = [row.traffic.label for row in rows if row.void]
+    good = frame[(frame["void"] == "") & ~frame["category"].isin(void)]
     return plots.curves(
         good.groupby(["category", "rate_rps"], sort=False)[["mean_ms"]].mean().reset_index(),
         x="rate_rps",
         y="mean_ms",
         hue="category",
         log="xy",
-        title=f"{ahead} of {len(rows)} categories keep the promised average at the promised rate",
+        title=kept(map(_word, rows), "categories keep the promised average at the promised rate"),
         x_label="arrivals (1/s)",
         y_label="average latency (ms)",
     )
+
+
+def _word(row: Row) -> str:
+    found = row.by_mean
+    if row.void:
+        return "void"
+    if found.lower >= row.rate_rps:
+        return "met"
+    return "void" if found.failed is not None and found.failed.void else "missed"
 
 
 def _bracket(held: float, failed: float) -> str:

@@ -13,6 +13,7 @@ from perflab.report.not_run import NotRun
 from perflab.report.tables import Column, Table, build
 from perflab.studies.database import verdicts
 from perflab.studies.database.views.columns import AA, LATENCIES
+from perflab.studies.promised import kept
 
 _NO_CLAIM = "no claim about an improvement is judged here; --claims FILE names your own"
 
@@ -67,9 +68,8 @@ def verdict_plot(results: Iterable[Result], claims: Claims) -> Figure | NotRun:
     frame = frame[frame["unit"] == "%"].rename(
         columns={"row": "label", "measured": "estimate", "measured_lo": "lo", "measured_hi": "hi"}
     )
-    held = int((frame["verdict"] == "met").sum())
     return plots.verdicts(
         frame,
-        title=f"{held} of {len(frame)} promised improvements are met at this size",
+        title=kept(frame["verdict"], "promised improvements are met at this size"),
         x="mean latency lower than before by (%)",
     )
