@@ -8,15 +8,17 @@ import numpy as np
 import pytest
 
 from perflab.load import LoadSamples
+from perflab.load.outcomes import ANSWERED, CONNECT, DROPPED, OUTCOMES, TIMEOUT
 from perflab.load.scenarios.conditions import parse
 from perflab.load.scenarios.figures import (
     CHECK,
-    DROPPED,
     GOOD,
     REFUSED,
-    TIMEOUT,
+    STATUS,
+    VERDICTS,
     figures_of,
     seconds_of,
+    verdict_of,
 )
 
 
@@ -37,11 +39,21 @@ def samples(scheduled: list[float], started: list[float], ended: list[float]) ->
     )
 
 
+def test_what_was_not_answered_keeps_the_name_that_the_engine_gave_it() -> None:
+    own = [VERDICTS[code] for code in (GOOD, REFUSED, STATUS, CHECK)]
+    assert own == ["good", "refused", "status", "check"]
+    engines = range(CONNECT, len(OUTCOMES))
+    assert [VERDICTS[verdict_of(code)] for code in engines] == [OUTCOMES[code] for code in engines]
+    assert len(VERDICTS) == len(own) + len(engines)
+    assert ANSWERED not in engines
+
+
 def test_figures_of_five_requests() -> None:
     five = samples(
         [0.0, 0.1, 0.2, 1.2, 1.4], [0.0, 0.1, 0.3, 1.2, np.nan], [0.5, 0.2, 0.4, 1.9, np.nan]
     )
-    verdict = np.array([GOOD, GOOD, REFUSED, TIMEOUT, DROPPED], dtype=np.int8)
+    failed = [verdict_of(TIMEOUT), verdict_of(DROPPED)]
+    verdict = np.array([GOOD, GOOD, REFUSED, *failed], dtype=np.int8)
     figures = figures_of(five, verdict, begin_s=0.0, end_s=2.0)
     assert (figures.requests, figures.good, figures.refused) == (5, 2, 1)
     assert figures.errors == {"timeout": 1, "dropped": 1}

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from perflab.load.outcomes import CONNECT, OUTCOMES
 from perflab.load.samples import LoadSamples
 
 Floats = NDArray[np.float64]
@@ -18,15 +19,8 @@ GOOD: Final = 0
 REFUSED: Final = 1
 STATUS: Final = 2
 CHECK: Final = 3
-CONNECT: Final = 4
-TIMEOUT: Final = 5
-RESET: Final = 6
-PROTOCOL: Final = 7
-DROPPED: Final = 8
 
-VERDICTS: Final = (
-    "good", "refused", "status", "check", "connect", "timeout", "reset", "protocol", "dropped",
-)  # fmt: skip
+VERDICTS: Final = ("good", "refused", "status", "check", *OUTCOMES[CONNECT:])
 """What a request came to, by code.
 
 good: answered as expected. refused: by a policy, e.g. 429; no error and no throughput. status: any
@@ -34,9 +28,15 @@ other unexpected status. check: the answer lacks what a check or a capture asks 
 the engine's kinds.
 """
 ERROR_KINDS: Final = VERDICTS[STATUS:]
+_AFTER_OWN: Final = CHECK + 1 - CONNECT
 
 _QUANTILES: Final = (0.5, 0.9, 0.95, 0.99)
 BIN_S: Final = 1.0
+
+
+def verdict_of(outcome: int) -> int:
+    """The verdict's code for a request that was not answered, by the engine's code."""
+    return outcome + _AFTER_OWN
 
 
 class Times(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,13 +9,12 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from perflab.load.connection import Field
-from perflab.load.outcomes import ANSWERED, CONNECT, DROPPED
+from perflab.load.outcomes import ANSWERED
 from perflab.load.plan import Wire
 from perflab.load.recorder import Recorder
 from perflab.load.request import Target
 from perflab.load.scenarios.extract import Answer
-from perflab.load.scenarios.figures import CONNECT as VERDICT_CONNECT
-from perflab.load.scenarios.figures import GOOD
+from perflab.load.scenarios.figures import GOOD, verdict_of
 from perflab.load.scenarios.steps import Step
 
 UNKNOWN: Final = -1
@@ -124,13 +123,10 @@ class Journeys:
         recorder = self._recorder
         outcome = recorder.outcome[row]
         if outcome != ANSWERED:
-            return VERDICT_CONNECT + outcome - CONNECT
+            return verdict_of(outcome)
         head = body = b""
         if recorder.fields is not None:
             head, recorder.fields[row] = recorder.fields[row] or b"", None
         if recorder.bodies is not None:
             body, recorder.bodies[row] = recorder.bodies[row] or b"", None
         return journey.step.judge(recorder.status[row], Answer(head, body), journey.values)
-
-
-assert DROPPED - CONNECT == 4, "verdicts continue with the engine's kinds of errors"  # noqa: S101
