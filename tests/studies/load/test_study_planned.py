@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from perflab.datasets import Datasets
-from perflab.load.scenarios import VERDICTS, Times
+from perflab.load import LoadError
+from perflab.load.scenarios import VERDICTS, Scenario, Times, load_scenario
 from perflab.load.scenarios.summary import Generator, Threshold
 from perflab.measure.claims import load_claims
 from perflab.measure.results import Origin, Result
@@ -24,7 +25,15 @@ from perflab.report.not_run import NotRun
 from perflab.services import Redis, Services, open_services
 from perflab.studies.api.site import make_site
 from perflab.studies.load.connections import Crowd, hold_connections
-from perflab.studies.load.planned import AS_PLANNED, PARTS, USERS, WIDENED, Trial, run_planned
+from perflab.studies.load.planned import (
+    AS_PLANNED,
+    PARTS,
+    USERS,
+    WIDENED,
+    Trial,
+    rate_of,
+    run_planned,
+)
 from perflab.studies.load.verdicts import judge_connections, judge_counts, judge_scenarios
 from perflab.studies.load.views.distribution import MOST_POINTS, distribution_frame
 from perflab.studies.load.views.planned import (
@@ -223,6 +232,23 @@ def test_curves_rise_to_the_slowest_answer_of_each_scenario(trials: tuple[Trial,
         assert len(curve) == min(len(latency_ms), MOST_POINTS)
         for ms, share in zip(curve["ms"], curve["share"], strict=True):
             assert 100 * (latency_ms <= ms + 1e-9).mean() == pytest.approx(share)
+
+
+def test_a_rate_that_changes_is_no_rate_of_a_scenario(tmp_path: Path) -> None:
+    def arriving(arrival: str) -> Scenario:
+        file = tmp_path / "morning.toml"
+        file.write_text(
+            'title = "A morning"\ntarget = "http://127.0.0.1:1"\nusers = 1\nduration_s = 1\n'
+            f"arrival = {{ {arrival} }}\n"
+            '[[flow]]\nname = "look"\n[[flow.request]]\nname = "look"\npath = "/"\n'
+        )
+        return load_scenario(file)
+
+    for kind in ("poisson", "constant"):
+        assert rate_of(arriving(f'kind = "{kind}", rate_per_s = 9')) == 9
+    for changes in ('kind = "ramp", from_per_s = 1, to_per_s = 9', 'kind = "closed"'):
+        with pytest.raises(LoadError, match="A morning: its kind of arrival has not one rate"):
+            rate_of(arriving(changes))
 
 
 def test_tables_show_every_run(trials: tuple[Trial, ...]) -> None:

@@ -15,6 +15,7 @@ import msgspec
 import psutil
 
 from perflab.cache.edge import NginxSettings, render
+from perflab.load.errors import LoadError
 from perflab.load.samples import MOST_BUSY_SHARE
 from perflab.load.scenarios import (
     VERDICTS,
@@ -26,6 +27,7 @@ from perflab.load.scenarios import (
     schedule_of,
     summarise,
 )
+from perflab.load.scenarios.file import Constant, Poisson
 from perflab.paths import data_dir
 from perflab.progress import Step
 from perflab.ratelimit import DEFAULT_POLICIES, Policy, RateLimiter, Subject
@@ -128,8 +130,10 @@ class Trial:
 
 
 def rate_of(scenario: Scenario) -> float:
-    """Requests a second, as the file says."""
-    return float(getattr(scenario.arrival, "rate_per_s"))  # noqa: B009
+    """Requests a second, as the file says; a LoadError if it says no rate that stays the same."""
+    if not isinstance(scenario.arrival, Constant | Poisson):
+        raise LoadError(f"{scenario.title}: its kind of arrival has not one rate from end to end")
+    return scenario.arrival.rate_per_s
 
 
 def run_planned(
