@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import pytest
@@ -20,6 +21,16 @@ def test_requests_of_another_type_are_refused(requests: Any) -> None:
         run_open(NOBODY, requests, [0.0])
     with pytest.raises(LoadError, match=why):
         run_closed(NOBODY, requests, users=1, seconds=1.0)
+
+
+async def later(number: int) -> Request:
+    raise AssertionError("nobody awaits this")
+
+
+@pytest.mark.parametrize("function", [later, functools.partial(later)])
+def test_requests_come_from_a_function_that_need_not_be_awaited(function: Any) -> None:
+    with pytest.raises(LoadError, match="requests is an async function, which nobody awaits"):
+        run_open(NOBODY, function, [0.0])
 
 
 def test_figures_along_the_way_need_something_to_count_them() -> None:

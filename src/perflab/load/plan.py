@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from perflab.arguments import check_hook
 from perflab.load.errors import LoadError
 from perflab.load.request import Request, Target, check_field_name
 
@@ -122,6 +123,7 @@ def rendered(
     elif callable(requests):
         if count is None:
             raise LoadError("requests: a closed load takes a sequence of them, not a function")
+        check_hook("requests", requests, LoadError)
         asked = map(requests, range(count))
     else:
         if isinstance(requests, str | bytes) or not isinstance(requests, Sequence):
