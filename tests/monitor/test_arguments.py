@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -41,7 +42,32 @@ def test_a_url_alone_is_no_target() -> None:
         Watch(AlertEngine(()), targets)
 
 
-@pytest.mark.parametrize("port", ["9000", -1, 70_000, None])
+async def later(*_: Any) -> None:
+    raise AssertionError("nobody awaits this")
+
+
+@pytest.mark.parametrize("hook", [later, functools.partial(later)])
+def test_nobody_waits_for_who_is_told_of_alerts_and_figures(hook: Any) -> None:
+    targets = [Target("api", URL)]
+    with pytest.raises(MonitorError, match="tell is an async function, which nobody awaits"):
+        Watch(AlertEngine(()), targets, tell=[print, hook])
+    with pytest.raises(MonitorError, match="look is an async function, which nobody awaits"):
+        Watch(AlertEngine(()), targets, look=hook)
+    with pytest.raises(MonitorError, match="stats of cache is an async function, which nobody"):
+        MetricsRegistry().register("cache", hook)
+
+
+def test_a_watch_needs_rules_and_functions() -> None:
+    nothing: Any = None
+    with pytest.raises(MonitorError, match="engine=None: must be a AlertEngine"):
+        Watch(nothing, [Target("api", URL)])
+    with pytest.raises(MonitorError, match="tell=None: must be a function"):
+        Watch(AlertEngine(()), [Target("api", URL)], tell=[nothing])
+    with pytest.raises(MonitorError, match="stats of cache=None: must be a function"):
+        MetricsRegistry().register("cache", nothing)
+
+
+@pytest.mark.parametrize("port", ["9000", -1, 70_000, None, True])
 def test_figures_are_served_at_a_port(port: Any) -> None:
     with pytest.raises(MonitorError, match="for /metrics: must be from 0 to 65535"):
         MetricsEndpoint(MetricsRegistry(), port=port)

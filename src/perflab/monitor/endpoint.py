@@ -38,7 +38,8 @@ class MetricsEndpoint(Closing):
     """
 
     def __init__(self, registry: MetricsRegistry, *, port: int = 0, host: str = HOST) -> None:
-        if not isinstance(port, int) or not 0 <= port <= _HIGHEST_PORT:
+        is_whole = isinstance(port, int) and not isinstance(port, bool)
+        if not is_whole or not 0 <= port <= _HIGHEST_PORT:
             raise MonitorError(f"port={port!r} for /metrics: must be from 0 to {_HIGHEST_PORT}")
         self._registry = registry
         self._host = host

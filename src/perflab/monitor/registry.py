@@ -17,6 +17,7 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from perflab.arguments import check_hook
 from perflab.monitor.declarations import Shape
 from perflab.monitor.errors import MonitorError
 from perflab.monitor.names import check_metric, label_value
@@ -100,6 +101,7 @@ class MetricsRegistry:
             MonitorError: names what cannot be registered and why.
         """
         told = tuple(sorted((key, label_value(value)) for key, value in (labels or {}).items()))
+        check_hook(f"stats of {name}", stats, MonitorError)
         try:
             struct = type(stats())
         except Exception as error:

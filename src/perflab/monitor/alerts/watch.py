@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-from perflab.arguments import check_seconds
+from perflab.arguments import check_hook, check_kind, check_seconds
 from perflab.monitor.alerts.engine import AlertEngine, Transition
 from perflab.monitor.alerts.scraping import Target, scrape
 from perflab.monitor.alerts.series import Sample
@@ -54,7 +54,12 @@ class Watch:
         tell: Sequence[Tell] = (),
         look: Look | None = None,
     ) -> None:
+        check_kind("engine", engine, AlertEngine, MonitorError)
         check_seconds("every_s", every_s, MonitorError)
+        for one in tell:
+            check_hook("tell", one, MonitorError)
+        if look is not None:
+            check_hook("look", look, MonitorError)
         if not all(isinstance(target, Target) for target in targets):
             raise MonitorError("targets must be Target structs, a job and where its figures are")
         self._engine = engine
