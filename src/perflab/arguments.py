@@ -65,7 +65,7 @@ def check_number(
         least: instead of ``above``, it may also be equal to this.
         most: it must not be greater than this.
     """
-    if isinstance(value, Real) and not isinstance(value, bool) and _is_finite(value):
+    if is_finite(value):
         number: Any = value
         within = (above is None or number > above) and (least is None or number >= least)
         if within and (most is None or number <= most):
@@ -110,6 +110,16 @@ def check_hook(
         raise error(f"{name} is an async function, {why}")
 
 
+def is_finite(value: object) -> bool:
+    """Whether it is a finite number, of numpy or not; True and False are none."""
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number that no float can hold
+        return False
+
+
 def is_async(function: object) -> bool:
     """Whether calling it gives something to await, or to read with ``async for``.
 
@@ -125,13 +135,6 @@ def is_async(function: object) -> bool:
         inspect.iscoroutinefunction(one) or inspect.isasyncgenfunction(one)
         for one in (function, called)
     )
-
-
-def _is_finite(number: Any) -> bool:
-    try:
-        return math.isfinite(number)
-    except OverflowError:  # a whole number that no float can hold
-        return False
 
 
 def _bounds(above: float | None, least: float | None, most: float | None) -> str:

@@ -74,7 +74,9 @@ def test_other_seeds_give_other_arrivals() -> None:
     assert not np.array_equal(poisson(10, count=5, seed=1), poisson(10, count=5, seed=2))
 
 
-@pytest.mark.parametrize("value", [0, -1, math.nan, math.inf, "10", None, True])
+@pytest.mark.parametrize(
+    "value", [0, -1, math.nan, math.inf, "10", None, True, 1j, np.complex64(1), 10**400]
+)
 def test_rate_or_time_out_of_range_is_named(value: Any) -> None:
     with pytest.raises(LoadError, match=r"^rate_per_s: must be"):
         constant(value, count=1)

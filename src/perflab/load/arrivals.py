@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from perflab.arguments import is_finite
 from perflab.load.errors import LoadError
 
 Seconds = NDArray[np.float64]
@@ -161,10 +162,8 @@ def thinking(mean_s: float, *, seed: int, count: int) -> Seconds:
 
 def positive(name: str, value: float) -> float:
     """The value if it is a finite number above 0; else a LoadError with the argument's name."""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
-        raise LoadError(f"{name}: must be a number, not {value!r}")
-    if not math.isfinite(value) or value <= 0:
-        raise LoadError(f"{name}: must be finite and above 0, not {value!r}")
+    if not is_finite(value) or value <= 0:
+        raise LoadError(f"{name}: must be a finite number above 0, not {value!r:.60}")
     return float(value)
 
 
