@@ -8,7 +8,7 @@ import httpx
 import msgspec
 import pytest
 
-from perflab.api.settings import Part
+from perflab.api.settings import POLICIES, Part
 from perflab.ratelimit import DEFAULT_POLICIES
 
 from .conftest import World
@@ -50,5 +50,25 @@ def test_just_the_part_that_is_left_out_is_missing(world: World, missing: Part |
         async with running(settings) as client:
             seen = await behaviour(client, world)
         assert [part for part, there in seen.items() if not there] == [missing] * bool(missing)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(("without", "leased"), [((), 20 - 2), (("leases",), 0)])
+def test_without_leases_every_check_goes_to_redis(
+    world: World, without: tuple[Part, ...], leased: int
+) -> None:
+    settings = msgspec.structs.replace(world.settings, policies=POLICIES, without=without)
+
+    async def scenario() -> None:
+        async with running(settings) as client:
+            ada = await signed_in(client, world.ada_email)
+            left = [
+                (await client.get(PAGE, headers=ada)).headers["ratelimit"].split(";")[1]
+                for _ in range(20)
+            ]
+            assert left == [f"r={1_000 - number}" for number in range(1, 21)]
+            counted = (await client.get("/metrics")).text
+            assert f'perflab_ratelimit_leased_total{{policy="api"}} {leased:.1f}' in counted
 
     run(scenario())

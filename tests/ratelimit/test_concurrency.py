@@ -26,6 +26,7 @@ POLICIES = [
     Policy(name=algorithm.replace("_", "-"), limit=LIMIT, period_s=DAY_S, algorithm=algorithm)
     for algorithm in ALGORITHMS
 ]
+POLICIES.append(Policy(name="leased", limit=LIMIT, period_s=DAY_S, lease=10))
 
 
 @pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: policy.name)

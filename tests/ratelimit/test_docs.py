@@ -23,7 +23,7 @@ def test_the_examples_print_what_the_page_says(redis_server: Redis, monkeypatch:
     monkeypatch.setitem(module.RateLimiter.__init__.__kwdefaults__, "prefix", own_prefix())
     monkeypatch.setitem(module.RateLimiter.__init__.__kwdefaults__, "budget_s", 20.0)
     blocks = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
 
     async def scenario() -> None:
         names = {"url": redis_server.url()}

@@ -45,6 +45,10 @@ def test_an_interval_is_rounded_up_so_that_the_limit_holds() -> None:
         ("algorithm", "token_bucket"),
         ("burst", 0),
         ("burst", 11),
+        ("lease", 0),
+        ("lease", 11),
+        ("lease", True),
+        ("lease", 2.0),
         ("on_outage", "maybe"),
         ("shadow", 1),
         ("sensitive", "yes"),
@@ -66,6 +70,7 @@ def test_a_bad_field_is_named_with_its_policy(field: str, value: Any) -> None:
         ({"algorithm": "sliding_log", "limit": 1_001}, "use gcra"),
         ({"algorithm": "sliding_counter", "limit": 10**6, "period_s": 86_400.0}, "use gcra"),
         ({"algorithm": "fixed_window", "burst": 5}, "leave it out"),
+        ({"algorithm": "sliding_log", "lease": 5}, "lease .* not of sliding_log; leave it out"),
         ({"sensitive": True, "on_outage": "open"}, "local or closed"),
         ({"name": "auth", "on_outage": "open"}, "local or closed"),
     ],
@@ -88,11 +93,11 @@ def test_policies_come_out_of_a_file(tmp_path: Path) -> None:
     path = written(
         tmp_path,
         '[auth]\nlimit = 5\nperiod_s = 60\nalgorithm = "sliding_log"\non_outage = "closed"\n'
-        "[slow-api]\nlimit = 100\nperiod_s = 0.5\nburst = 20\nshadow = true\n",
+        "[slow-api]\nlimit = 100\nperiod_s = 0.5\nburst = 20\nlease = 8\nshadow = true\n",
     )
     assert load_policies(path) == (
         Policy(name="auth", limit=5, period_s=60, algorithm="sliding_log", on_outage="closed"),
-        Policy(name="slow-api", limit=100, period_s=0.5, burst=20, shadow=True),
+        Policy(name="slow-api", limit=100, period_s=0.5, burst=20, lease=8, shadow=True),
     )
 
 
@@ -105,6 +110,8 @@ def test_policies_come_out_of_a_file(tmp_path: Path) -> None:
         ("[api]\nlimit = 10\nperiod_s = 'an hour'", 3, "api.period_s"),
         ("[api]\nlimit = 10\nperiod_s = 60\nalgorithm = 'bucket'", 4, "api.algorithm"),
         ("[api]\nlimit = 10\nperiod_s = 60\nburst = 11", 4, "api.burst"),
+        ("[api]\nlimit = 10\nperiod_s = 60\nlease = 0", 4, "api.lease"),
+        ("[auth]\nlimit = 9\nperiod_s = 60\nalgorithm = 'sliding_log'\nlease = 2", 5, "auth.lease"),
         ("[api]\nlimit = 10", 1, "api"),
         ("['A P I']\nlimit = 1\nperiod_s = 1", 1, "A P I"),
         ("", 1, "the file"),

@@ -32,6 +32,7 @@ from perflab.ratelimit.middleware import RateLimitMiddleware, by_path, client_ad
         ("remember_at_most_s", 0),
         ("failures", 1.5),
         ("max_denied", math.inf),
+        ("max_leases", 0),
         ("max_local", None),
         ("cluster", "yes"),
         ("prefix", None),

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from typing import Final
 
+from msgspec.structs import replace
 from starlette.middleware import Middleware
 
 from perflab.api.account import Account
@@ -83,7 +84,9 @@ def create_app(settings: ApiSettings, *, clock: Clock, beyond: Sequence[Purger] 
         else TieredCache(memory, redis, beyond=beyond),
         limiter=RateLimiter(
             settings.redis,
-            settings.policies,
+            [replace(one, lease=1) for one in settings.policies]
+            if "leases" in without
+            else settings.policies,
             prefix=f"{settings.prefix}rl:",
             budget_s=settings.limiter_budget_s,
         ),

@@ -8,14 +8,20 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 
 from perflab.errors import ParameterError
-from perflab.ratelimit import DEFAULT_POLICIES, Policy
+from perflab.ratelimit import API, DEFAULT_POLICIES, Policy
 
 SHORTEST_SECRET: Final = 32
 MOST_CONNECTIONS: Final = 10
 _NEEDED: Final = ("auth", "api", "heavy", "realtime")
 
-Part: TypeAlias = Literal["cache", "compression", "limiter", "monitoring", "pool"]
+Part: TypeAlias = Literal["cache", "compression", "leases", "limiter", "monitoring", "pool"]
 """What an API can do without."""
+
+POLICIES: Final = tuple(
+    msgspec.structs.replace(policy, lease=20) if policy is API else policy
+    for policy in DEFAULT_POLICIES
+)
+"""The limiter's own, but for what a process takes of ``api`` at once: at most a fiftieth of it."""
 
 
 class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,7 +51,7 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Of a request; more is 413."""
     body_s: float = 10.0
     """In which a request's body must have arrived; else 408."""
-    policies: tuple[Policy, ...] = DEFAULT_POLICIES
+    policies: tuple[Policy, ...] = POLICIES
     """Must hold ``auth``, ``api``, ``heavy`` and ``realtime``."""
     trusted_proxies: tuple[str, ...] = ()
     """Networks whose ``X-Forwarded-For`` is believed."""
@@ -57,8 +63,8 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How long a request waits for the limiter in Redis."""
     without: tuple[Part, ...] = ()
     """Parts to leave out, to see what they are worth: every read goes to PostgreSQL, no response
-    is compressed, nobody is refused, requests and the event loop's lag go uncounted, every read
-    and write connects anew."""
+    is compressed, every check of a limit goes to Redis, nobody is refused, requests and the event
+    loop's lag go uncounted, every read and write connects anew."""
 
     def __post_init__(self) -> None:
         for field in ("postgres", "redis"):

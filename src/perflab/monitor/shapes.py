@@ -74,13 +74,13 @@ _SHAPES: Final[dict[str, Shape]] = {
     "perflab.ratelimit.stats.RateLimitStats": {
         "policies": Keyed(
             of=counters(
-                "allowed", "denied", "shadow_denied", "locally_denied", "withheld", "unavailable",
-                "unavailable_denied",
+                "allowed", "leased", "denied", "shadow_denied", "locally_denied", "withheld",
+                "unavailable", "unavailable_denied",
             ),
             label="policy",
         ),
         **counters("batches", "slow", "errors", "refunds", "breaker_opened"),
-        **gauges("breaker_open", "remembered", "local_keys"),
+        **gauges("breaker_open", "remembered", "leases", "local_keys"),
     },
     "perflab.realtime.hub.stats.HubStats": counters(
         "opened", "refused_full", "refused_handshake", "refused_token", "requests", "malformed",

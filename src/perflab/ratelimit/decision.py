@@ -9,7 +9,7 @@ import msgspec
 from perflab.ratelimit.policies import Policy
 from perflab.ratelimit.subjects import Subject
 
-Source = Literal["redis", "memory", "local", "outage"]
+Source = Literal["redis", "lease", "memory", "local", "outage"]
 
 
 class Charge(NamedTuple):
@@ -29,7 +29,8 @@ class Quota(msgspec.Struct, frozen=True, gc=False):
     allowed: bool
     """Whether the policy had room; False for one in shadow too."""
     source: Source
-    """``redis``: decided there. ``memory``: this process remembers that Redis denied it.
+    """``redis``: decided there. ``lease``: of units that this process had taken there before; what
+    others took since is not known. ``memory``: this process remembers that Redis denied it.
     ``local``: counted in this process alone. ``outage``: Redis did not answer, and the policy is
     ``open`` or ``closed``."""
     remaining: int | None = None

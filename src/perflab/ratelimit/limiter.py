@@ -14,6 +14,7 @@ from perflab.ratelimit.errors import RateLimitError
 from perflab.ratelimit.local import Part
 from perflab.ratelimit.outcomes import Outcomes
 from perflab.ratelimit.policies import DEFAULT_POLICIES, US, Policy, by_name
+from perflab.ratelimit.script import WAIT
 from perflab.ratelimit.shared import SharedStore
 from perflab.ratelimit.stats import RateLimitStats
 from perflab.ratelimit.subjects import Subject
@@ -72,6 +73,7 @@ class RateLimiter(Closing):
         max_denied: keys whose denial this process remembers.
         remember_at_most_s: how long at most; the time until a ``reset`` by another process is
             seen by this one. By default until the key may be allowed again.
+        max_leases: keys of which this process may hold units, see ``Policy.lease``.
         max_local: keys of the limiter within this process.
     Time:
         clock: monotonic seconds, for what this process remembers.
@@ -91,6 +93,7 @@ class RateLimiter(Closing):
         probe_s: float = 1.0,
         max_denied: int = 10_000,
         remember_at_most_s: float = float("inf"),
+        max_leases: int = 10_000,
         max_local: int = 10_000,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
@@ -104,6 +107,7 @@ class RateLimiter(Closing):
         for name, count in (
             ("failures", failures),
             ("max_denied", max_denied),
+            ("max_leases", max_leases),
             ("max_local", max_local),
         ):
             check_whole(name, count, RateLimitError)
@@ -119,6 +123,7 @@ class RateLimiter(Closing):
             probe_s=probe_s,
             max_denied=max_denied,
             remember_at_most_s=remember_at_most_s,
+            max_leases=max_leases,
             max_local=max_local,
             wall=wall,
         )
@@ -178,15 +183,11 @@ class RateLimiter(Closing):
         Raises:
             RateLimitError: an unknown policy, a cost that can never be had, nothing to check.
         """
-        if isinstance(charges, str) or not isinstance(charges, Iterable):
+        if not isinstance(charges, list) and (
+            isinstance(charges, str) or not isinstance(charges, Iterable)
+        ):
             raise RateLimitError(f"charges must be a list of Charge, not {type(charges).__name__}")
-        charged = tuple(charges)
-        for one in charged:
-            if not isinstance(one, tuple) or len(one) != _CHARGE_FIELDS:
-                raise RateLimitError(
-                    "charges must be Charge tuples: a policy's name, a subject and a cost"
-                )
-        parts = tuple([self._part(name, subject, cost) for name, subject, cost in charged])
+        parts = tuple([self._part(*one) for one in map(_checked, charges)])
         if not parts:
             raise RateLimitError("nothing to check: charges is empty")
         if len(parts) > 1 and len({part.key for part in parts}) < len(parts):
@@ -216,6 +217,7 @@ class RateLimiter(Closing):
             breaker_opened=shared.circuit.opened if shared else 0,
             breaker_open=shared.circuit.is_open if shared else False,
             remembered=len(self._denied),
+            leases=len(self._outcomes.leases),
             local_keys=len(self._outcomes.local),
         )
 
@@ -253,15 +255,39 @@ class RateLimiter(Closing):
             remembered = outcomes.remembered(parts, asked_at)
             if remembered is not None:
                 return remembered
+        lone = parts[0]
+        leased = lone.policy.lease > 1 and now is None and len(parts) == 1
+        if leased:
+            handed_out = outcomes.of_lease(lone, int(asked_at * US))
+            if handed_out is not None:
+                return handed_out
         if shared.circuit.is_open:
             return outcomes.of_outage(parts, now_us)
-        found = await shared.decide(parts, now_us)
+        if leased:
+            found = await outcomes.leases.ask(
+                lone, int(asked_at * US), lambda part: shared.decide((part,), 0)
+            )
+        else:
+            found = await shared.decide(parts, now_us)
         if found is None:
             return outcomes.of_outage(parts, now_us)
+        if leased and found[WAIT] > 0:
+            # whoever asked at the same time may hold what Redis no longer has
+            handed_out = outcomes.of_lease(lone, int(self._clock() * US))
+            if handed_out is not None:
+                return handed_out
         decision = outcomes.of_redis(parts, found)
         if now is None and not decision.allowed:
             outcomes.remember(parts, decision, asked_at)
         return decision
+
+
+def _checked(charge: Charge) -> Charge:
+    if type(charge) is not Charge and (
+        not isinstance(charge, tuple) or len(charge) != _CHARGE_FIELDS
+    ):
+        raise RateLimitError("charges must be Charge tuples: a policy's name, a subject and a cost")
+    return charge
 
 
 def _microseconds(now: float) -> int:

@@ -80,16 +80,14 @@ def by_path(
     deepest = max((path.count("/") for path in listed), default=0)
 
     def policies_of(path: str) -> tuple[str, ...]:
-        steps = path.split("/", deepest + 1)[: deepest + 1]
-        while steps:
-            names = listed.get("/".join(steps))
-            if names is not None:
-                return names
-            steps.pop()
-        return ()
+        while path not in listed:
+            if not path:
+                return ()
+            path = path.rpartition("/")[0]
+        return listed[path]
 
     def charges(scope: Scope) -> Sequence[Charge]:
-        names = policies_of(scope["path"])
+        names = policies_of("/".join(scope["path"].split("/", deepest + 1)[: deepest + 1]))
         if not names:
             return ()
         subject = who(scope)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from perflab.ratelimit.decision import Decision, Quota, Source
 from perflab.ratelimit.denied import Denied
+from perflab.ratelimit.leases import Leases
 from perflab.ratelimit.local import LocalStore, Part
 from perflab.ratelimit.policies import US, Policy
 from perflab.ratelimit.script import A_PART, MARK
@@ -14,13 +15,14 @@ from perflab.ratelimit.stats import Counters, QuotaStats
 
 
 class Outcomes:
-    """Makes decisions, enters each at its policies, and remembers what Redis denied.
+    """Makes decisions, enters each at its policies, and keeps what Redis denied and leased.
 
     Args:
         policies: all that are checked.
         probe_s: what those denied in an outage are told to wait.
         max_denied: keys whose denial is remembered.
         remember_at_most_s: how long at most.
+        max_leases: keys of which units may be held.
         max_local: keys counted within this process.
         wall: seconds since 1970, for what is counted within this process.
     """
@@ -32,10 +34,12 @@ class Outcomes:
         probe_s: float,
         max_denied: int,
         remember_at_most_s: float,
+        max_leases: int,
         max_local: int,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.denied = Denied(max_denied, remember_at_most_s)
+        self.leases = Leases(max_leases)
         self.local = LocalStore(max_local)
         self._counters = {policy.name: Counters() for policy in policies}
         self._probe_s = probe_s
@@ -48,11 +52,22 @@ class Outcomes:
     def forget(self, key: str) -> None:
         """Let a key of this process start from nothing."""
         self.denied.forget(key)
+        self.leases.forget(key)
         self.local.forget(key)
 
     def of_redis(self, parts: Sequence[Part], values: Sequence[int]) -> Decision:
         """What the script's values say."""
         return self._decided(parts, values, "redis")
+
+    def of_lease(self, part: Part, now_us: int) -> Decision | None:
+        """Out of units that this process holds; None where it holds too few."""
+        quota = self.leases.spend(part, now_us)
+        if quota is None:
+            return None
+        count = self._counters[part.policy.name]
+        count.allowed += 1
+        count.leased += 1
+        return Decision(True, (quota,))
 
     def of_this_process(self, parts: Sequence[Part], now_us: int) -> Decision:
         """Counted here alone, at a time of the caller's or, for 0, at this one."""

@@ -60,6 +60,10 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
     algorithm: Algorithm = "gcra"
     burst: int | None = None
     """GCRA only: units that may come at once after a pause; None stands for ``limit``."""
+    lease: int = 1
+    """GCRA only: units that a process may take at once, to hand out what is left of them itself
+    without asking Redis. It admits what GCRA admits and no more; a process may deny while another
+    holds up to ``lease - 1`` units, but never more than a tenth of what was left."""
     on_outage: OnOutage = "local"
     """What is decided while Redis does not answer. ``closed``: nobody passes. ``open``: everybody
     passes. ``local``: each process counts for itself and from zero, so that P processes together
@@ -106,6 +110,7 @@ class PolicyTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     period_s: Annotated[float, Meta(gt=0)]
     algorithm: Algorithm = "gcra"
     burst: Annotated[int, Meta(ge=1)] | None = None
+    lease: Annotated[int, Meta(ge=1)] = 1
     on_outage: OnOutage = "local"
     shadow: bool = False
     sensitive: bool = False
@@ -164,6 +169,7 @@ def _problem_of(
     period_s: float,
     algorithm: Algorithm,
     burst: int | None,
+    lease: int,
     on_outage: OnOutage,
     shadow: bool,
     sensitive: bool,
@@ -191,6 +197,10 @@ def _problem_of(
             return "burst", f"is a matter of gcra, not of {algorithm}; leave it out"
         if type(burst) is not int or not 1 <= burst <= limit:
             return "burst", f"must be from 1 to the limit, {limit}, not {_shown(burst)}"
+    if type(lease) is not int or not 1 <= lease <= limit:
+        return "lease", f"must be from 1 to the limit, {limit}, not {_shown(lease)}"
+    if lease > 1 and algorithm != "gcra":
+        return "lease", f"is a matter of gcra, not of {algorithm}; leave it out"
     if on_outage not in ON_OUTAGE:
         return "on_outage", f"must be one of {', '.join(ON_OUTAGE)}, not {_shown(on_outage)}"
     if on_outage == "open" and (sensitive is True or name == "auth"):

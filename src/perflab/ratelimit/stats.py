@@ -10,6 +10,8 @@ class QuotaStats(msgspec.Struct, frozen=True, kw_only=True):
 
     allowed: int
     """Passed and charged."""
+    leased: int
+    """Of those, without a round trip: of units that this process had taken before."""
     denied: int
     """Denied by Redis, or by this process where the limiter has no Redis."""
     shadow_denied: int
@@ -41,6 +43,8 @@ class RateLimitStats(msgspec.Struct, frozen=True, kw_only=True):
     breaker_open: bool
     remembered: int
     """Denied keys in memory now."""
+    leases: int
+    """Keys of which this process holds units, or may the next time that it asks."""
     local_keys: int
     """Keys of the limiter within this process now."""
 
@@ -51,6 +55,7 @@ class Counters:
     __slots__ = (
         "allowed",
         "denied",
+        "leased",
         "locally_denied",
         "shadow_denied",
         "unavailable",
@@ -64,6 +69,7 @@ class Counters:
 
     allowed: int
     denied: int
+    leased: int
     locally_denied: int
     shadow_denied: int
     unavailable: int
