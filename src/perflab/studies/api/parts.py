@@ -18,6 +18,7 @@ AGAIN: Final = "full again"
 NO_CACHE: Final = "no cache"
 NO_POOL: Final = "no cache, no pool"
 NO_LIMITER: Final = "no limiter"
+NO_LEASES: Final = "no leases"
 NOTHING: Final = "nothing"
 SERVERS: Final[dict[str, tuple[Left, ...]]] = {
     FULL: (),
@@ -25,6 +26,7 @@ SERVERS: Final[dict[str, tuple[Left, ...]]] = {
     NO_CACHE: ("cache",),
     NO_POOL: ("cache", "pool"),
     NO_LIMITER: ("limiter",),
+    NO_LEASES: ("leases",),
     NOTHING: ("cache", "compression", "limiter", "pool"),
 }
 """What each server is without."""

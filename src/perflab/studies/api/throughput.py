@@ -16,7 +16,7 @@ from perflab.progress import Step
 from perflab.studies.api.caller import Caller
 from perflab.studies.api.ceiling import POSTGRES, REDIS, SERVER, Reading, Served
 from perflab.studies.api.loads import over_repetitions
-from perflab.studies.api.parts import FULL, NO_LIMITER
+from perflab.studies.api.parts import FULL, NO_LEASES, NO_LIMITER
 from perflab.studies.api.served import BARE_PATH, Orders
 from perflab.studies.api.site import Person, StudyError
 from perflab.studies.api.traffic import signed
@@ -38,6 +38,7 @@ LONGEST_S: Final = 2.5
 """Of one load: more of them, and somebody's quota of a thousand would be used up."""
 
 PAGES: Final = "pages of ten tasks"
+UNLEASED: Final = "pages, each check of the limiter in Redis"
 UNLIMITED: Final = "pages, without the limiter"
 NOT_MODIFIED: Final = "pages not modified (304)"
 
@@ -136,18 +137,20 @@ def measure_throughput(
 ) -> Throughput:
     """Cached reads, the limiter on, everybody within a quota of a thousand.
 
-    ``served`` needs the servers called full, no limiter and bare framework. The kinds take turns
-    in each repetition. The open arrivals are of pages.
+    ``served`` needs the servers called full, no leases, no limiter and bare framework. The kinds
+    take turns in each repetition. The open arrivals are of pages.
     """
     crowd = people[:CROWD]
     pages = [signed(person, "GET", SHORT_PAGE, None, IDENTITY) for person in crowd]
     profiles = [signed(person, "GET", PROFILE, None, IDENTITY) for person in crowd]
     warm(served[NO_LIMITER], pages)
+    warm(served[NO_LEASES], pages)
     warm(served[FULL], profiles)
     tags = warm(served[FULL], pages).samples.kept_header or ()
     kinds: dict[str, tuple[str, Sequence[Request], int]] = {
         PAGES: (FULL, pages, 200),
         NOT_MODIFIED: (FULL, _revalidating(crowd, tags), 304),
+        UNLEASED: (NO_LEASES, pages, 200),
         UNLIMITED: (NO_LIMITER, pages, 200),
         BARE: (BARE, [Request("GET", BARE_PATH)], 200),
     }

@@ -31,6 +31,9 @@ CHECK: Final = "a check"
 
 WIDE: Final = Policy(name="wide", limit=1_000_000, period_s=60)
 ALSO: Final = Policy(name="also", limit=1_000_000, period_s=60)
+AHEAD: Final = Policy(name="ahead", limit=1_000_000, period_s=86_400, lease=20)
+FEW: Final = CHECKS // AHEAD.lease
+"""Subjects who come back: each as often as a process takes units at once."""
 FULL: Final = Policy(name="full", limit=1, period_s=86_400)
 
 Check = Callable[[int], Awaitable[bool]]
@@ -131,7 +134,7 @@ async def _ways(redis: Redis) -> AsyncIterator[tuple[list[Way], Any]]:
     async with AsyncExitStack() as stack:
         client: Any = Client.from_url(redis.url(), socket_timeout=None)
         stack.push_async_callback(client.aclose)
-        limiter = await stack.enter_async_context(own_limiter(redis, (WIDE, ALSO, FULL)))
+        limiter = await stack.enter_async_context(own_limiter(redis, (WIDE, ALSO, AHEAD, FULL)))
         alone = await stack.enter_async_context(
             RateLimiter(None, (WIDE,), budget_s=PATIENCE_S, max_local=2 * SUBJECTS)
         )
@@ -145,6 +148,9 @@ async def _ways(redis: Redis) -> AsyncIterator[tuple[list[Way], Any]]:
 
         async def both(number: int) -> bool:
             return (await limiter.check_all(pairs[number])).allowed
+
+        async def ahead(number: int) -> bool:
+            return (await limiter.check(AHEAD.name, subjects[number % FEW])).allowed
 
         async def denied(number: int) -> bool:
             decision = await limiter.check(FULL.name, subjects[number])
@@ -160,6 +166,7 @@ async def _ways(redis: Redis) -> AsyncIterator[tuple[list[Way], Any]]:
                 Way("PING (no limiter)", ping, CALLERS, CHECKS),
                 Way(CHECK, through, CALLERS, CHECKS),
                 Way("two policies together", both, CALLERS, CHECKS),
+                Way(f"{AHEAD.lease} units taken at once", ahead, CALLERS, CHECKS),
                 Way("denied and remembered", denied, CALLERS, CHECKS),
                 Way("within the process", partial(one, alone, "local"), CALLERS, CHECKS),
             ],
