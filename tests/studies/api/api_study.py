@@ -23,11 +23,13 @@ def some_sizes(**changes: Any) -> ApiSizes:
     return msgspec.structs.replace(load_profiles(PROFILES)["smoke"].api, **changes)
 
 
-def samples(latency_s: Any, *, status: Any = 200, late_s: float = 0.0) -> LoadSamples:
-    """Requests due every millisecond, with these latencies."""
+def samples(
+    latency_s: Any, *, status: Any = 200, late_s: float = 0.0, every_s: float = 1e-3
+) -> LoadSamples:
+    """Requests due one after the other, every millisecond, with these latencies."""
     latency = np.atleast_1d(np.asarray(latency_s, np.float64))
     n = len(latency)
-    scheduled = np.arange(n, dtype=np.float64) * np.float64(1e-3)
+    scheduled = np.arange(n, dtype=np.float64) * np.float64(every_s)
     codes = np.broadcast_to(np.asarray(status, np.int16), n).copy()
     return LoadSamples(
         scheduled_s=scheduled,
@@ -39,7 +41,7 @@ def samples(latency_s: Any, *, status: Any = 200, late_s: float = 0.0) -> LoadSa
         outcome=np.full(n, OUTCOMES.index("answered"), np.int8),
         kept_header=(b'"tag"',) * n,
         kind="open",
-        window_s=n * 1e-3,
+        window_s=n * every_s,
         busy_share=0.1,
         began_unix_s=0.0,
     )

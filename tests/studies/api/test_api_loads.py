@@ -19,9 +19,9 @@ from perflab.studies.api.loads import PATIENCE_S, Load, mean_ms, quantile_ms
 from perflab.studies.api.rows import TRIES, Row, measure_rows, probes_frame, rows_frame
 from perflab.studies.api.site import Person
 from perflab.studies.api.steady import SETTLING, WINDOWS, Steady
-from perflab.studies.api.throughput import Crowd
+from perflab.studies.api.throughput import PAGES, Crowd, Throughput
 from perflab.studies.api.traffic import LOGINS_EACH, Traffic, _login, _task
-from perflab.studies.api.verdicts import capacity, judge_rows
+from perflab.studies.api.verdicts import capacity, judge_rows, judge_throughput
 from perflab.studies.api.views.rows import reach_plot, reach_table, rows_table
 
 ORIGIN = Origin(
@@ -260,6 +260,25 @@ def test_only_answers_of_the_right_status_count_into_throughput() -> None:
     assert isinstance(whole, Interval)
     assert isinstance(half, Interval)
     assert half.estimate == pytest.approx(whole.estimate / 2)
+
+
+@pytest.mark.parametrize(
+    ("every_s", "latency_s", "late_s", "verdicts"),
+    [
+        (1 / 14_000, 0.02, 0.0, ["met", "met"]),
+        (1 / 11_000, 0.03, 0.0, ["missed", "missed"]),
+        (1 / 14_000, 0.02, LATE_S, ["void", "void"]),
+    ],
+)
+def test_the_labs_own_targets_are_judged_by_its_rule(
+    every_s: float, latency_s: float, late_s: float, verdicts: list[str]
+) -> None:
+    loads = (reading([latency_s] * 20_000, late_s=late_s, every_s=every_s),) * 3
+    found = Throughput((Crowd(PAGES, 200, loads),), Crowd("open", 200, loads), 1.0, 1)
+    rate, wait = judge_throughput(found)
+    assert [rate.verdict.word, wait.verdict.word] == verdicts
+    assert (rate.target.target, wait.target.target) == (12_000, 25)
+    assert found.of(PAGES).per_s == rate.measured
 
 
 def test_everybody_has_their_turn_and_no_address_logs_in_too_often() -> None:

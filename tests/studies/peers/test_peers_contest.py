@@ -22,8 +22,9 @@ from perflab.studies.peers.contest import (
     in_thread,
     inverse,
 )
-from perflab.studies.peers.targets import Judged, judged, judged_lead, target, verdict_table
+from perflab.studies.peers.targets import judged_lead, target, verdict_table
 from perflab.studies.peers.views import contest_frame, contest_table, lead_plot
+from perflab.studies.targets import Judged, judged
 
 GETS = 10
 SIZES = Sizes(rounds=20, calls=3, seed=1)

@@ -9,7 +9,7 @@ from perflab.studies.api.steady import measure_steady
 from perflab.studies.api.threshold import measure_threshold
 from perflab.studies.api.throughput import measure_throughput
 from perflab.studies.api.traffic import categories
-from perflab.studies.api.verdicts import NOTEBOOK, judge_rest, judge_rows
+from perflab.studies.api.verdicts import NOTEBOOK, judge_rest, judge_rows, judge_throughput
 from perflab.studies.api.views.claims import latency_plot, plan_table, quotas_table, verdict_table
 from perflab.studies.api.views.parts import (
     everything_plot,
@@ -23,6 +23,7 @@ from perflab.studies.api.views.parts import (
 from perflab.studies.api.views.rows import asked_table, reach_plot, reach_table, rows_table
 from perflab.studies.api.views.throughput import steady_plot, throughput_table
 from perflab.studies.promised import claimed_table
+from perflab.studies.targets import target_table
 
 __all__ = [
     "NOTEBOOK",
@@ -37,6 +38,7 @@ __all__ = [
     "guarded_rows",
     "judge_rest",
     "judge_rows",
+    "judge_throughput",
     "latency_plot",
     "measure_contrast",
     "measure_steady",
@@ -52,6 +54,7 @@ __all__ = [
     "reach_table",
     "rows_table",
     "steady_plot",
+    "target_table",
     "threshold_break_even",
     "threshold_plot",
     "threshold_table",

@@ -138,7 +138,8 @@ def measure_throughput(
     """Cached reads, the limiter on, everybody within a quota of a thousand.
 
     ``served`` needs the servers called full, no leases, no limiter and bare framework. The kinds
-    take turns in each repetition. The open arrivals are of pages.
+    take turns in each repetition, and the pages, of which there are targets, have two. The open
+    arrivals are of pages.
     """
     crowd = people[:CROWD]
     pages = [signed(person, "GET", SHORT_PAGE, None, IDENTITY) for person in crowd]
@@ -154,13 +155,15 @@ def measure_throughput(
         UNLIMITED: (NO_LIMITER, pages, 200),
         BARE: (BARE, [Request("GET", BARE_PATH)], 200),
     }
-    total = sizes.repetitions * (len(kinds) + 1)
+    turns = [*kinds, PAGES]
+    total = sizes.repetitions * (len(turns) + 1)
     load_s = min(sizes.load_s, LONGEST_S)
     readings: dict[str, list[Reading]] = {label: [] for label in kinds}
     for number in range(sizes.repetitions):
-        for position, (label, (server, requests, _)) in enumerate(kinds.items()):
+        for position, label in enumerate(turns):
+            server, requests, _ = kinds[label]
             if step:
-                step(label, number * len(kinds) + position, total)
+                step(label, number * len(turns) + position, total)
             _again(served[server], requests)
             readings[label].append(served[server].closed(requests, load_s))
     closed = tuple(

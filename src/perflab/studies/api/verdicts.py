@@ -12,6 +12,7 @@ import pandas as pd
 from perflab.measure.claims import Claims
 from perflab.measure.results import Origin, Result, from_comparison, from_estimate
 from perflab.measure.statistics import Estimate, Interval, NotEstimable, exact
+from perflab.studies.api.ceiling import CONNECTIONS
 from perflab.studies.api.contrasts import Contrast
 from perflab.studies.api.loads import Load
 from perflab.studies.api.parts import FIRST_VISITS
@@ -20,9 +21,12 @@ from perflab.studies.api.rows import Row
 from perflab.studies.api.search import Bracket
 from perflab.studies.api.throughput import PAGES, Throughput
 from perflab.studies.promised import judged_frame
+from perflab.studies.targets import Judged, judged, target
 
 NOTEBOOK: Final = "04_api"
 PLAN_TABLE: Final = "API Performance Benchmarks"
+PAGES_PER_S: Final = 12_000.0
+P99_MS: Final = 25.0
 
 
 def judge_rows(
@@ -92,6 +96,24 @@ def capacity(found: Bracket[Load]) -> Estimate:
     # it failed at the upper end, so what can be had is less
     upper = found.lower if found.failed.void else math.nextafter(found.upper, 0)
     return Interval(found.lower, found.lower, upper)
+
+
+def judge_throughput(found: Throughput) -> list[Judged]:
+    """The lab's own targets, which no plan names: pages a second, and the p99 below that rate."""
+    pages, opened = found.of(PAGES), found.open
+    rate = target(
+        NOTEBOOK,
+        "pages.rps",
+        f"{PAGES} over {CONNECTIONS} connections",
+        "at_least",
+        PAGES_PER_S,
+        "answers/s",
+    )
+    wait = target(NOTEBOOK, "pages.p99", f"p99 of {opened.label}", "at_most", P99_MS, "ms")
+    return [
+        judged(rate, pages.per_s, saturated=bool(pages.void)),
+        judged(wait, opened.quantile_ms(0.99), saturated=bool(opened.void)),
+    ]
 
 
 def judge_rest(

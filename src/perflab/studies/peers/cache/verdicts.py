@@ -8,7 +8,8 @@ from typing import Final
 from perflab.studies.peers.cache import read_path, shared_tier
 from perflab.studies.peers.cache.ratios import Ratios
 from perflab.studies.peers.contest import Contest, closest
-from perflab.studies.peers.targets import Judged, judged, judged_lead, target
+from perflab.studies.peers.targets import judged_lead, target
+from perflab.studies.targets import Judged, judged
 
 MEMORY_TIMES: Final = 5.0
 RATIO_SLACK: Final = 0.01

@@ -8,7 +8,8 @@ from typing import Final
 from perflab.measure.claims import Verdict
 from perflab.studies.peers.generator.driven import AIOHTTP, LOCUST, PERFLAB
 from perflab.studies.peers.generator.race import AGAIN, BUSY, TRIES, WRK, Race
-from perflab.studies.peers.targets import Judged, judged, target
+from perflab.studies.peers.targets import target
+from perflab.studies.targets import Judged, judged
 
 TIMES: Final = {WRK: 0.8, AIOHTTP: 3.0, LOCUST: 4.0}
 LATE_MS: Final = 0.2

@@ -8,7 +8,8 @@ from typing import Final
 from perflab.measure.claims import Verdict
 from perflab.measure.statistics import Estimate, Interval
 from perflab.studies.peers.hub.fanout import BROADCAST, BROADCAST_RATE, OURS, RATE, Fanout
-from perflab.studies.peers.targets import Judged, judged, target
+from perflab.studies.peers.targets import target
+from perflab.studies.targets import Judged, judged
 
 TIMES: Final = 20.0
 P99_MS: Final = 100.0

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from perflab.studies.peers.contest import Contest
-from perflab.studies.peers.targets import Judged, judged_lead, target
+from perflab.studies.peers.targets import judged_lead, target
+from perflab.studies.targets import Judged
 
 TIMES: Final = 3.5
 
