@@ -15,8 +15,8 @@ from perflab.measure.claims import load_claims
 from perflab.measure.results import Origin, Result
 from perflab.measure.statistics import Interval, NotEstimable
 from perflab.studies.api import rows
-from perflab.studies.api.loads import PATIENCE_S, Load, mean_ms, quantile_ms
-from perflab.studies.api.rows import TRIES, Row, measure_rows, probes_frame, rows_frame
+from perflab.studies.api.loads import PATIENCE_S, TRIES, Load, mean_ms, quantile_ms, unspoilt
+from perflab.studies.api.rows import Row, measure_rows, probes_frame, rows_frame
 from perflab.studies.api.site import Person
 from perflab.studies.api.steady import SETTLING, WINDOWS, Steady
 from perflab.studies.api.throughput import PAGES, Crowd, Throughput
@@ -279,6 +279,13 @@ def test_the_labs_own_targets_are_judged_by_its_rule(
     assert [rate.verdict.word, wait.verdict.word] == verdicts
     assert (rate.target.target, wait.target.target) == (12_000, 25)
     assert found.of(PAGES).per_s == rate.measured
+
+
+@pytest.mark.parametrize(("spoilt", "asked"), [(0, 1), (2, 3), (9, TRIES)])
+def test_a_load_that_is_void_is_put_on_again_a_few_times(spoilt: int, asked: int) -> None:
+    loads = [reading([0.01] * 100, late_s=LATE_S * (number < spoilt)) for number in range(10)]
+    waiting = iter(loads)
+    assert unspoilt(lambda: next(waiting)) is loads[asked - 1]
 
 
 def test_everybody_has_their_turn_and_no_address_logs_in_too_often() -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +28,28 @@ PATIENCE_S: Final = 5.0
 GROWTH: Final = 0.10
 """Of a load's length: by how much the wait at its end may exceed that at its beginning. More, and
 the load outran the server, however short the waits still are."""
+TRIES: Final = 3
+"""Of one load that the generator spoils: the machine may have been elsewhere for a moment."""
 _EDGE: Final = 0.10
 """The share of the requests that are its beginning, and its end."""
+
+
+class _Spoilable(Protocol):
+    @property
+    def void(self) -> str:
+        """Why it says nothing of the server; empty where it does."""
+
+
+S = TypeVar("S", bound=_Spoilable)
+
+
+def unspoilt(put: Callable[[], S]) -> S:
+    """A load; one that is void is put on again, ``TRIES`` times at most, and the last counts."""
+    for _ in range(TRIES - 1):
+        found = put()
+        if not found.void:
+            return found
+    return put()
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from perflab.measure.statistics import Estimate, Interval, NotEstimable
 from perflab.profiles import ApiSizes
 from perflab.progress import Step
 from perflab.studies.api.ceiling import POSTGRES, REDIS, SERVER, Served
-from perflab.studies.api.loads import Load, mean_ms, put_load, quantile_ms
+from perflab.studies.api.loads import Load, mean_ms, put_load, quantile_ms, unspoilt
 from perflab.studies.api.search import Bracket, bracket, search
 from perflab.studies.api.traffic import Traffic
 from perflab.studies.frames import triple
@@ -25,8 +25,6 @@ MOST_RPS: Final = 8_000.0
 """Above this a generator within the notebook's own process may be the limit."""
 LEAST_SHARE: Final = 0.25
 """Of the promised rate: below this the search does not go."""
-TRIES: Final = 3
-"""Of one load that the generator spoils: the machine may have been elsewhere for a moment."""
 _WARM_UP_RPS: Final = 40.0
 _WARM_UP_S: Final = 0.25
 _STREAM: Final = 11
@@ -116,7 +114,7 @@ def measure_rows(
 
     First repetitions at the promised rates, one category after the other in each, then the
     search, which goes beyond what the server can do and leaves it busy. A load that is void is
-    put on again, ``TRIES`` times at most; what comes of the last counts.
+    put on again, see ``unspoilt``.
     """
     promised = {
         traffic: (
@@ -131,11 +129,7 @@ def measure_rows(
 
     def put(traffic: Traffic, rate_rps: float, least_s: float) -> Load:
         seconds = max(least_s, sizes.requests / rate_rps)
-        for _ in range(TRIES):
-            load = put_load(served, traffic, rate_rps, seconds, next(seeds))
-            if not load.void:
-                break
-        return load
+        return unspoilt(lambda: put_load(served, traffic, rate_rps, seconds, next(seeds)))
 
     loads: dict[Traffic, list[Load]] = {traffic: [] for traffic in promised}
     for traffic in promised:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import count
 from typing import Final
 
 import numpy as np
@@ -15,7 +17,7 @@ from perflab.profiles import ApiSizes
 from perflab.progress import Step
 from perflab.studies.api.caller import Caller
 from perflab.studies.api.ceiling import POSTGRES, REDIS, SERVER, Reading, Served
-from perflab.studies.api.loads import over_repetitions
+from perflab.studies.api.loads import over_repetitions, unspoilt
 from perflab.studies.api.parts import FULL, NO_LEASES, NO_LIMITER
 from perflab.studies.api.served import BARE_PATH, Orders
 from perflab.studies.api.site import Person, StudyError
@@ -30,11 +32,13 @@ SHORT_PAGE: Final = "/tasks?limit=10"
 IDENTITY: Final = ("Accept-Encoding", "identity")
 OPEN_SHARE: Final = 0.70
 """Of the closed loops' rate: how hard the open arrivals load."""
+OFTEN: Final = 2
+"""Loads of each repetition where there is a target to be judged: three say little of a rate."""
 WARM_RPS: Final = 1_500.0
 
 AGAIN_S: Final = 0.15
 """Enough for every request once, unless the machine is slow."""
-LONGEST_S: Final = 2.5
+LONGEST_S: Final = 1.0
 """Of one load: more of them, and somebody's quota of a thousand would be used up."""
 
 PAGES: Final = "pages of ten tasks"
@@ -138,8 +142,8 @@ def measure_throughput(
     """Cached reads, the limiter on, everybody within a quota of a thousand.
 
     ``served`` needs the servers called full, no leases, no limiter and bare framework. The kinds
-    take turns in each repetition, and the pages, of which there are targets, have two. The open
-    arrivals are of pages.
+    take turns in each repetition; of the pages and of the open arrivals, which are of pages, there
+    are targets, hence ``OFTEN`` loads each. A load that is void is put on again, see ``unspoilt``.
     """
     crowd = people[:CROWD]
     pages = [signed(person, "GET", SHORT_PAGE, None, IDENTITY) for person in crowd]
@@ -155,27 +159,29 @@ def measure_throughput(
         UNLIMITED: (NO_LIMITER, pages, 200),
         BARE: (BARE, [Request("GET", BARE_PATH)], 200),
     }
-    turns = [*kinds, PAGES]
-    total = sizes.repetitions * (len(turns) + 1)
+    turns = [*kinds, *[PAGES] * (OFTEN - 1)]
+    opens = OFTEN * sizes.repetitions
+    closes = len(turns) * sizes.repetitions
     load_s = min(sizes.load_s, LONGEST_S)
     readings: dict[str, list[Reading]] = {label: [] for label in kinds}
-    for number in range(sizes.repetitions):
-        for position, label in enumerate(turns):
-            server, requests, _ = kinds[label]
-            if step:
-                step(label, number * len(turns) + position, total)
-            _again(served[server], requests)
-            readings[label].append(served[server].closed(requests, load_s))
+    for number, label in enumerate(turns * sizes.repetitions):
+        server, requests, _ = kinds[label]
+        if step:
+            step(label, number, closes + opens)
+        _again(served[server], requests)
+        load = partial(served[server].closed, requests, load_s)
+        readings[label].append(unspoilt(load))
     closed = tuple(
         Crowd(label, good, tuple(readings[label])) for label, (_, _, good) in kinds.items()
     )
     rate = max(1.0, OPEN_SHARE * _middle(closed[0]))
+    seeds = count(seed)
     opened = []
-    for number in range(sizes.repetitions):
+    for number in range(opens):
         if step:
-            step("open arrivals", total - sizes.repetitions + number, total)
+            step("open arrivals", closes + number, closes + opens)
         _again(served[FULL], pages)
-        opened.append(served[FULL].open(pages, rate, load_s, seed + number))
+        opened.append(unspoilt(lambda: served[FULL].open(pages, rate, load_s, next(seeds))))
     label = f"pages, open arrivals at {OPEN_SHARE:.0%}"
     return Throughput(closed, Crowd(label, 200, tuple(opened)), rate, len(crowd))
 
