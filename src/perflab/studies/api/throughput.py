@@ -17,7 +17,7 @@ from perflab.profiles import ApiSizes
 from perflab.progress import Step
 from perflab.studies.api.caller import Caller
 from perflab.studies.api.ceiling import POSTGRES, REDIS, SERVER, Reading, Served
-from perflab.studies.api.loads import over_repetitions, unspoilt
+from perflab.studies.api.loads import Load, answered, over_repetitions, quantile_ms, unspoilt
 from perflab.studies.api.parts import FULL, NO_LEASES, NO_LIMITER
 from perflab.studies.api.served import BARE_PATH, Orders
 from perflab.studies.api.site import Person, StudyError
@@ -78,9 +78,13 @@ class Crowd:
         return next((reading.void for reading in self.readings if reading.void), "")
 
     def quantile_ms(self, q: float) -> Estimate:
-        """A percentile of the latency from the schedule, over the repetitions."""
-        return over_repetitions(
-            [1e3 * float(reading.samples.percentiles_s([q])[0]) for reading in self.readings]
+        """A percentile of the latency from the schedule, over all loads; see ``quantile_ms``."""
+        return quantile_ms(
+            [
+                Load(reading.rps, reading, answered(reading, [self.good]))
+                for reading in self.readings
+            ],
+            q,
         )
 
     def share(self, who: str) -> float:
