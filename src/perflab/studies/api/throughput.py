@@ -40,6 +40,8 @@ AGAIN_S: Final = 0.15
 """Enough for every request once, unless the machine is slow."""
 LONGEST_S: Final = 1.0
 """Of one load: more of them, and somebody's quota of a thousand would be used up."""
+OPEN_S: Final = LONGEST_S
+"""Of one load of open arrivals, whatever the profile: a 99th percentile needs many requests."""
 
 PAGES: Final = "pages of ten tasks"
 UNLEASED: Final = "pages, each check of the limiter in Redis"
@@ -185,7 +187,7 @@ def measure_throughput(
         if step:
             step("open arrivals", closes + number, closes + opens)
         _again(served[FULL], pages)
-        opened.append(unspoilt(lambda: served[FULL].open(pages, rate, load_s, next(seeds))))
+        opened.append(unspoilt(lambda: served[FULL].open(pages, rate, OPEN_S, next(seeds))))
     label = f"pages, open arrivals at {OPEN_SHARE:.0%}"
     return Throughput(closed, Crowd(label, 200, tuple(opened)), rate, len(crowd))
 
