@@ -9,6 +9,8 @@ What holds, and what does not:
 - How much each algorithm admits in the worst case is in ``Policy``.
 - Atomic over several policies on one server, and on a Redis Cluster for one subject; for several
   subjects on a cluster see ``RateLimiter``.
+- What a process holds by a ``lease`` admits nothing that Redis would deny. Another process may be
+  denied what is held.
 - A Redis that evicts keys (any ``maxmemory-policy`` but ``noeviction``) forgets quotas when full.
   A failover to a replica forgets what was not replicated yet.
 - While Redis does not answer, each policy decides by its ``on_outage``. Requests decided then may

@@ -44,13 +44,14 @@ class RateLimiter(Closing):
     >>> async with RateLimiter(url) as limiter:
     ...     decision = await limiter.check("auth", Subject.user(42))
 
-    Checks of one tick of the event loop travel as one script call. A check of several policies is
-    atomic: all are charged or none. On a Redis Cluster that holds for one subject, whose keys
-    share a slot; for several subjects every slot is asked first, and if all have room, each is
-    charged by itself; if one of them denies by then, the others are refunded. No policy ever
-    admits more than on a single server: the bound of over-admission is 0. What a lost race or a
-    lost refund costs is the other way round: until the refund, at most the cost of the checks
-    under way is charged too much, and where the refund is lost, until that drains.
+    Checks of one tick of the event loop travel as one script call; where a policy has a ``lease``,
+    most are decided without one. A check of several policies is atomic: all are charged or none. On
+    a Redis Cluster that holds for one subject, whose keys share a slot; for several subjects every
+    slot is asked first, and if all have room, each is charged by itself; if one of them denies by
+    then, the others are refunded. No policy ever admits more than on a single server: the bound of
+    over-admission is 0. What a lost race or a lost refund costs is the other way round: until the
+    refund, at most the cost of the checks under way is charged too much, and where the refund is
+    lost, until that drains.
 
     A limiter with a Redis belongs to one event loop, and a RateLimitError says so in another.
 
