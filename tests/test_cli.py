@@ -12,6 +12,7 @@ import pytest
 from papermill.exceptions import PapermillExecutionError
 
 from perflab.paths import notebooks_dir
+from perflab.runs import read_manifest
 
 
 def perflab(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -67,6 +68,15 @@ def test_an_out_folder_that_holds_something_is_refused(tmp_path: Path) -> None:
     done = perflab("run", "--out", "full", cwd=tmp_path)
     assert done.returncode == 2
     assert "--out full" in done.stdout
+
+
+def test_a_run_records_what_ran_however_it_was_written(tmp_path: Path) -> None:
+    written = ["-p", "seed=7", "-p", "profile", "standard", "-p", "run=newest"]
+    done = perflab("run", "09_scorecard", *written, "--out", "run", cwd=tmp_path)
+    assert done.returncode in (0, 1), done.stderr  # 1 where there is no run yet to be shown
+    manifest = read_manifest(tmp_path / "run" / "run.json")
+    assert (manifest.profile, manifest.seed) == ("standard", 7)
+    assert manifest.notebooks[0].parameters == {"run": "newest"}
 
 
 def test_doctor_names_the_servers_and_what_it_looked_at(tmp_path: Path) -> None:

@@ -284,6 +284,16 @@ def parse_assignments(
     return given
 
 
+def take_common(given: Mapping[str, dict[str, object]]) -> dict[str, object]:
+    """What of the notebooks' values is the whole run's; it is taken out of theirs."""
+    return {
+        name: values.pop(name)
+        for values in given.values()
+        for name in Common.__struct_fields__
+        if name in values
+    }
+
+
 def _value(type_: type[Common], name: str, text: str) -> object:
     wanted = next(f.type for f in msgspec.structs.fields(type_) if f.name == name)
     if wanted is str:
