@@ -70,7 +70,7 @@ def command(
         monkeypatch.setattr(sys, "argv", words)
         with pytest.raises(SystemExit) as left:
             main()
-        return int(left.value.code or 0), " ".join(capsys.readouterr().out.split())
+        return int(left.value.code or 0), " ".join("".join(capsys.readouterr()).split())
 
     return run
 
@@ -194,7 +194,7 @@ def sockets(
         monkeypatch.setattr(sys, "argv", ["perflab", "load", str(path), *arguments])
         with pytest.raises(SystemExit) as left:
             main()
-        return int(left.value.code or 0), " ".join(capsys.readouterr().out.split())
+        return int(left.value.code or 0), " ".join("".join(capsys.readouterr()).split())
 
     return run
 
