@@ -20,6 +20,7 @@ from perflab.cli.load import load
 from perflab.cli.report import report
 from perflab.cli.run import AssigningCommand, run
 from perflab.cli.serve import serve
+from perflab.cli.streams import keep_streams
 from perflab.errors import PerflabError
 
 app = typer.Typer(
@@ -58,6 +59,7 @@ def main() -> None:
     """The ``perflab`` command: a person's mistake is a line on standard error, exit code 2."""
     # `kill` must close the servers as Ctrl-C does
     signal.signal(signal.SIGTERM, _terminate)
+    keep_streams()
     widen_logs()
     command = typer.main.get_command(app)
     # not by calling it, which would print mistakes in many lines and an interrupt not at all
