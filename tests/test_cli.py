@@ -82,6 +82,20 @@ def test_an_out_folder_that_holds_something_is_refused(tmp_path: Path) -> None:
         ["load", "absent.toml", "--duration", "x"],
         ["advise", "--services", "cloud"],
         ["advise", "--workload", "absent.sql"],
+        *(
+            ["advise", option, "inf"]
+            for option in (
+                "--max-mib",
+                "--slow-ms",
+                "--slow-share",
+                "--copy-mib",
+                "--copy-seconds",
+            )
+        ),
+        ["advise", "--max-mib", "nan"],
+        ["alerts", "--watch", "http://127.0.0.1:9/metrics", "--seconds", "inf"],
+        ["run", "07_capacity", "-p", "think_s=Infinity"],
+        ["run", "01_database", "-p", f"without_indexes={'[' * 50_000}"],
         ["alerts", "absent.toml"],
         ["alerts", "--watch", "nowhere"],
         ["serve", "--port", "0"],

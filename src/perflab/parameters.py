@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -250,6 +251,8 @@ def check(type_: type[P], values: Mapping[str, object]) -> P:
         except msgspec.ValidationError as error:
             reason = str(error).split(" - at `$")[0]
             raise ParameterError(f"parameter {name}={value!r}: {reason}") from None
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ParameterError(f"parameter {name}={value!r}: must be finite")
     parameters = msgspec.convert(dict(values), type_)
     parameters.verify()
     return parameters
@@ -300,7 +303,7 @@ def _value(type_: type[Common], name: str, text: str) -> object:
         return text
     try:
         value: object = json.loads(text)
-    except json.JSONDecodeError:
+    except (json.JSONDecodeError, RecursionError):
         value = text
     if isinstance(value, str):
         try:
