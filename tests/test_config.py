@@ -95,6 +95,13 @@ def test_a_file_that_is_missing_or_no_toml_is_named(tmp_path: Path) -> None:
     assert "not valid TOML" in complaint(tmp_path, "[[entry\n", File)
 
 
+@pytest.mark.parametrize(
+    "text", [f"a = {'[' * 20_000}{']' * 20_000}", f"a = {'{a = ' * 150}1{'}' * 150}"]
+)
+def test_a_file_that_is_nested_without_end_is_named(tmp_path: Path, text: str) -> None:
+    assert "nested too deeply" in complaint(tmp_path, text, dict[str, object])
+
+
 @given(count=st.integers(1, 8), bad=st.integers(0, 7), blanks=st.integers(0, 3))
 def test_the_line_is_that_of_the_bad_entry(
     tmp_path_factory: pytest.TempPathFactory, count: int, bad: int, blanks: int

@@ -70,7 +70,7 @@ def command(
         monkeypatch.setattr(sys, "argv", words)
         with pytest.raises(SystemExit) as left:
             main()
-        return int(left.value.code or 0), " ".join(capsys.readouterr().out.split())
+        return int(left.value.code or 0), " ".join("".join(capsys.readouterr()).split())
 
     return run
 
@@ -116,6 +116,18 @@ def test_thresholds_decide_the_exit_code_and_the_figures_are_written(
     assert "ask &lt;b&gt;" in page
     assert "<b>" not in page
     assert 'http-equiv="Content-Security-Policy"' in page
+
+
+def test_a_load_that_nobody_answers_fails_and_says_so(
+    command: Callable[..., tuple[int, str]], tmp_path: Path
+) -> None:
+    dead = f"http://127.0.0.1:{next(free_ports())}"
+    code, said = command("--json", str(tmp_path / "out.json"), target=dead)
+    assert code == 1
+    assert f"not answered: {dead} answered nothing" in said
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert found["ended"] == "done"
+    assert not found["answered"]
 
 
 @pytest.mark.parametrize(
@@ -182,7 +194,7 @@ def sockets(
         monkeypatch.setattr(sys, "argv", ["perflab", "load", str(path), *arguments])
         with pytest.raises(SystemExit) as left:
             main()
-        return int(left.value.code or 0), " ".join(capsys.readouterr().out.split())
+        return int(left.value.code or 0), " ".join("".join(capsys.readouterr()).split())
 
     return run
 

@@ -90,6 +90,7 @@ def test_an_exception_ends_the_record_too(
         (None, "cannot be read"),
         (b"{", "not valid JSON"),
         (b"\xff", "not valid JSON"),
+        (b"[" * 100_000, "nested too deeply"),
         (b"[]", "is no perflab-run file"),
         (b'{"format": "perflab-results"}', "is no perflab-run file"),
         (b'{"format": "perflab-run", "version": 2}', "version 2, this perflab reads version 1"),

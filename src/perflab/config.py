@@ -14,6 +14,7 @@ from perflab.errors import ConfigError
 
 T = TypeVar("T")
 
+_DEEPEST = 100
 _AT = re.compile(r" - at `\$(?P<path>[^`]*)`$")
 _UNKNOWN = re.compile(r"unknown field `(?P<key>[^`]+)`")
 _STEP = re.compile(r"\.(?P<key>[A-Za-z0-9_-]+)|\[(?P<index>\d+)\]|\[\.\.\.\]")
@@ -59,9 +60,27 @@ def _parse(path: Path) -> tuple[str, dict[str, Any]]:
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from None
     try:
-        return text, tomllib.loads(text)
+        raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: is nested too deeply") from None
+    if _deeper(raw, _DEEPEST):
+        raise ConfigError(f"{path}: is nested too deeply, by more than {_DEEPEST} levels")
+    return text, raw
+
+
+def _deeper(raw: dict[str, Any], levels: int) -> bool:
+    """Whether values are nested by more levels: who walks them would have to give up."""
+    values: list[Any] = [raw]
+    for _ in range(levels):
+        values = [
+            inner
+            for value in values
+            if isinstance(value, dict | list)
+            for inner in (value.values() if isinstance(value, dict) else value)
+        ]
+    return bool(values)
 
 
 def _convert(path: Path, text: str, raw: Any, type_: type[T], above: list[str | int]) -> T:

@@ -12,6 +12,7 @@ import msgspec
 from perflab.errors import PerflabError
 
 T = TypeVar("T", bound=msgspec.Struct)
+V = TypeVar("V")
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -41,6 +42,14 @@ def write_document(path: Path, document: msgspec.Struct) -> None:
     write_whole(path, msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
 
 
+def decode_json(content: bytes, type_: type[V]) -> V:
+    """JSON as an instance of ``type_``; a msgspec.DecodeError where it cannot be read as that."""
+    try:
+        return msgspec.json.decode(content, type=type_)
+    except RecursionError:
+        raise msgspec.DecodeError("it is nested too deeply") from None
+
+
 def read_document(path: Path, type_: type[T], error: type[PerflabError]) -> T:
     """The struct in a file that ``write_document`` wrote.
 
@@ -49,7 +58,7 @@ def read_document(path: Path, type_: type[T], error: type[PerflabError]) -> T:
     """
     wanted = {f.name: f.default for f in msgspec.structs.fields(type_)}
     try:
-        raw: Any = msgspec.json.decode(path.read_bytes())
+        raw: Any = decode_json(path.read_bytes(), object)
     except OSError as failure:
         raise error(f"{path}: cannot be read ({failure.strerror})") from None
     except ValueError as failure:  # msgspec's DecodeError is one, and so is wrong UTF-8

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -250,6 +251,8 @@ def check(type_: type[P], values: Mapping[str, object]) -> P:
         except msgspec.ValidationError as error:
             reason = str(error).split(" - at `$")[0]
             raise ParameterError(f"parameter {name}={value!r}: {reason}") from None
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ParameterError(f"parameter {name}={value!r}: must be finite")
     parameters = msgspec.convert(dict(values), type_)
     parameters.verify()
     return parameters
@@ -284,13 +287,23 @@ def parse_assignments(
     return given
 
 
+def take_common(given: Mapping[str, dict[str, object]]) -> dict[str, object]:
+    """What of the notebooks' values is the whole run's; it is taken out of theirs."""
+    return {
+        name: values.pop(name)
+        for values in given.values()
+        for name in Common.__struct_fields__
+        if name in values
+    }
+
+
 def _value(type_: type[Common], name: str, text: str) -> object:
     wanted = next(f.type for f in msgspec.structs.fields(type_) if f.name == name)
     if wanted is str:
         return text
     try:
         value: object = json.loads(text)
-    except json.JSONDecodeError:
+    except (json.JSONDecodeError, RecursionError):
         value = text
     if isinstance(value, str):
         try:

@@ -99,14 +99,15 @@ def test_parameters_may_be_written_as_papermill_does(
     seen: list[object] = []
 
     def remember(chosen: object, common: object, given: object, out: object) -> bool:
-        seen.extend([chosen, given])
+        seen.extend([chosen, given, common])
         return True
 
     monkeypatch.setattr("perflab.cli.session.run_batch", remember)
     outcome = typer.testing.CliRunner().invoke(cli.app, arguments)
     assert outcome.exit_code == 0, outcome.output
     workload = str(tmp_path / "w.toml")
-    assert seen == [["01_database"], {"01_database": {"seed": 7, "workload": workload}}]
+    common = {"profile": "quick", "services": "auto", "seed": 7, "claims": ""}
+    assert seen == [["01_database"], {"01_database": {"workload": workload}}, common]
 
 
 def test_a_parameter_without_a_value_is_refused() -> None:

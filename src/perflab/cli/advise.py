@@ -37,6 +37,10 @@ if TYPE_CHECKING:
     from perflab.studies.advisor.copied import CopyLimits
 
 
+MOST = 1e9
+LONGEST_S = 86_400.0
+
+
 def advise(
     workload: Annotated[
         Path | None,
@@ -51,23 +55,31 @@ def advise(
         int, typer.Option(min=1, help="The most indexes on one table, those there included.")
     ] = 10,
     max_mib: Annotated[
-        float, typer.Option(min=0, help="The most MiB of new indexes together; 0: no limit.")
+        float,
+        typer.Option(min=0, max=MOST, help="The most MiB of new indexes together; 0: no limit."),
     ] = 0.0,
     slow_ms: Annotated[
-        float, typer.Option(min=0, help="Mean ms of a call that is slow, on the target.")
+        float, typer.Option(min=0, max=MOST, help="Mean ms of a call that is slow, on the target.")
     ] = 100.0,
     slow_share: Annotated[
-        float, typer.Option(min=0, help="Percent of all time that is much for one statement there.")
+        float,
+        typer.Option(
+            min=0, max=MOST, help="Percent of all time that is much for one statement there."
+        ),
     ] = 10.0,
     copy_data: Annotated[
         bool,
         typer.Option("--copy-data", help="Copy the target's rows, and measure the advice there."),
     ] = False,
     copy_mib: Annotated[
-        float, typer.Option(min=1, help="The most MiB of tables to copy; above it, a sample.")
+        float,
+        typer.Option(min=1, max=MOST, help="The most MiB of tables to copy; above it, a sample."),
     ] = 256.0,
     copy_seconds: Annotated[
-        float, typer.Option(min=1, help="The longest that one SELECT may take on the target.")
+        float,
+        typer.Option(
+            min=1, max=LONGEST_S, help="The longest that one SELECT may take on the target."
+        ),
     ] = 60.0,
     out: Annotated[Path | None, typer.Option(help="Write the DDL to this file.")] = None,
 ) -> None:

@@ -39,7 +39,8 @@ def alerts(
         typer.Option(help="Watch http://HOST:PORT/metrics, or JOB=URL; several may be given."),
     ] = None,
     seconds: Annotated[
-        float | None, typer.Option(min=0.001, help="How long to watch; until Ctrl-C if left out.")
+        float | None,
+        typer.Option(min=0.001, max=1e9, help="How long to watch; until Ctrl-C if left out."),
     ] = None,
     every: Annotated[float, typer.Option(help="Seconds between two looks.")] = 0.5,
     webhook: Annotated[

@@ -19,6 +19,8 @@ LOG_WIDTH = 120
 """Columns of a log, where rich itself would take 80 and cut words; COLUMNS chooses another."""
 
 console = Console(highlight=False)
+mistakes = Console(stderr=True, highlight=False)
+"""For the one line of a mistake."""
 
 
 def widen_logs() -> None:
@@ -28,7 +30,7 @@ def widen_logs() -> None:
 
 
 def progress_bars() -> Progress:
-    """Bars that are gone when they are done."""
+    """Bars that are gone when they are done; none where the output is no terminal."""
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -37,4 +39,5 @@ def progress_bars() -> Progress:
         TimeElapsedColumn(),
         console=console,
         transient=True,
+        disable=not console.is_terminal,
     )

@@ -51,7 +51,10 @@ def load(
         str, typer.Option(help="A Dask cluster of yours to place them on: tcp://host:8786.")
     ] = "",
 ) -> None:
-    """Put a load on a server or a hub: exit 0 if all thresholds hold, 1 if not, 2 for a mistake."""
+    """Put a load on a server or a hub: exit 0 if all thresholds hold, 1 if not, 2 for a mistake.
+
+    Exit 1 also if nothing was answered.
+    """
     # imported here: `perflab --help` should not wait for numpy and the engine
     from perflab.realtime.scenarios.scenario import is_websocket
 
@@ -104,6 +107,8 @@ def _conclude(summary: RunSummary) -> None:
         console.print(f"[magenta]void[/]: {summary.generator.void_reason}", soft_wrap=True)
     if summary.ended == "aborted":
         console.print(f"[red]aborted[/]: {escape(summary.reason)}", soft_wrap=True)
+    if summary.ended == "done" and not summary.answered:
+        console.print(f"[red]not answered[/]: {escape(summary.target)} answered nothing")
     failed = [threshold for threshold in summary.thresholds if not threshold.holds]
     for threshold in failed:
         console.print(

@@ -56,6 +56,7 @@ def bar(first: str, seconds: float) -> Iterator[Show]:
         BarColumn(),
         console=console,
         transient=True,
+        disable=not console.is_terminal,
         refresh_per_second=4,
     ) as bars:
         task = bars.add_task(first, total=seconds)

@@ -47,13 +47,24 @@ def run(
     """Run notebooks as one batch, print the scorecard and write the report."""
     # imported here: `perflab --help` should not wait for what a run needs
     from perflab.cli.checks import check_batch
-    from perflab.parameters import DEFAULT_NOTEBOOKS, notebook_name, parse_assignments
+    from perflab.parameters import (
+        DEFAULT_NOTEBOOKS,
+        notebook_name,
+        parse_assignments,
+        take_common,
+    )
 
     chosen = list(dict.fromkeys(notebook_name(n) for n in notebooks or DEFAULT_NOTEBOOKS))
-    common = {"profile": profile, "services": services, "seed": seed, "claims": claims}
+    common: dict[str, object] = {
+        "profile": profile,
+        "services": services,
+        "seed": seed,
+        "claims": claims,
+    }
     if claims:
         common["claims"] = str(Path(claims).resolve())
     given = parse_assignments(parameter or [], chosen)
+    common |= take_common(given)  # -p seed=7 is --seed 7
     check_batch(chosen, common, given, out)
     # imported here: the line about a mistake should not wait for pandas, matplotlib and papermill
     from perflab.cli.session import run_batch

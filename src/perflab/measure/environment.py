@@ -16,6 +16,7 @@ from typing import Generic, Protocol, TypeVar
 import msgspec
 import psutil
 
+from perflab.files import decode_json
 from perflab.paths import checkout_dir
 
 T = TypeVar("T")
@@ -173,7 +174,7 @@ def add_environment(path: Path, environment: Environment) -> None:
 
 def read_environment(path: Path) -> Environment:
     """Read what ``write_environment`` wrote."""
-    return msgspec.json.decode(path.read_bytes(), type=Environment)
+    return decode_json(path.read_bytes(), Environment)
 
 
 def library_versions() -> dict[str, str]:

@@ -113,6 +113,37 @@ def test_ctrl_c_prints_what_all_workers_measured_and_leaves_none(
     assert psutil.wait_procs(children, timeout=10)[1] == []
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "foo", " ", "tcp://127.0.0.1", "tcp://[::1", "tcp://127.0.0.1:99999", "ucx://h:1",
+        "tcp://me:hush@127.0.0.1:9", "tcp://127.0.0.1:9/?token=hush", "inproc://x",
+    ],
+)  # fmt: skip
+def test_what_is_no_address_of_a_scheduler_is_one_line_without_its_secrets(
+    address: str, server: Server, tmp_path: Path
+) -> None:
+    with (
+        pytest.raises(LoadError, match="must be the address of a Dask scheduler") as caught,
+        crew(shop(server, tmp_path), workers=None, scheduler=address),
+    ):
+        pass
+    assert "hush" not in str(caught.value)
+
+
+def test_a_server_that_is_no_scheduler_is_one_line(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dask_crew, "CONNECT_S", 0.5)
+    for scheme, reason in (("tcp", "not within 0.5 s"), ("tls", "ssl_context")):
+        address = f"{scheme}://127.0.0.1:{server.port}"
+        with (
+            pytest.raises(LoadError, match=f"no Dask scheduler answers there .*{reason}"),
+            crew(shop(server, tmp_path), workers=None, scheduler=address),
+        ):
+            pass
+
+
 def test_scheduler_that_is_not_there_is_one_line(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,15 @@ import numpy as np
 import pytest
 
 from perflab.load import LoadError
-from perflab.load.scenarios import VERDICTS, Run, load_scenario, part, run_scenario, summarise
+from perflab.load.scenarios import (
+    VERDICTS,
+    Run,
+    extract,
+    load_scenario,
+    part,
+    run_scenario,
+    summarise,
+)
 
 from ..server import Answer, Asked, Server, serving
 
@@ -381,3 +389,7 @@ def test_flow_whose_next_request_lies_too_far_after_the_end_is_left(tmp_path: Pa
     assert time.monotonic() - began < 5
     assert verdicts(run, "first")["good"] == 5
     assert not verdicts(run, "second")
+
+
+def test_answer_that_is_nested_without_end_is_no_json() -> None:
+    assert extract.Answer(b"", b"[" * 100_000).json is None

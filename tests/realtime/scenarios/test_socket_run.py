@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,18 @@ def test_thresholds_decide_whether_it_passed(redis_server: Redis, tmp_path: Path
     summary = summarise_sockets(run)
     assert [threshold.holds for threshold in summary.thresholds] == [True, True, False]
     assert not summary.passed
+
+
+def test_a_run_of_which_no_message_was_taken_has_not_passed(
+    redis_server: Redis, tmp_path: Path
+) -> None:
+    with hub_of(redis_server) as hub:
+        run = run_sockets(load_sockets(scenario_file(tmp_path), target=hub.url))
+    assert summarise_sockets(run).answered
+    silent = summarise_sockets(replace(run, accepted=run.accepted & False, unanswered=0))
+    assert (silent.ended, silent.total.connections) == ("done", 20)
+    assert not silent.answered
+    assert not silent.passed
 
 
 def test_connections_that_a_full_hub_refuses_are_counted(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import importlib.util
 import logging
@@ -11,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 from perflab import __version__
 from perflab.load.distributed.conducting import WorkerLost
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
 CONNECT_S: Final = 3.0
+_SCHEMES: Final = ("tcp", "tls")
 _POLL_S: Final = 0.02
 _SETTINGS: Final = {
     # a sampling profiler would take the interpreter from the generator a hundred times a second
@@ -170,15 +173,42 @@ def _own_client(workers: int) -> Iterator[Client]:
 def _users_client(scheduler: str) -> Iterator[Client]:
     from distributed import Client
 
+    _check_address(scheduler)
     try:
+        # before there is a client: one that finds no scheduler cannot be closed for a while
+        asyncio.run(_identify(scheduler))
         client = Client(scheduler, timeout=f"{CONNECT_S:g}s", set_as_default=False)
-    except (OSError, TimeoutError, ValueError) as error:
+    except (OSError, TimeoutError, TypeError, ValueError) as error:
         raise LoadError(
-            f"--scheduler {scheduler}: no Dask scheduler answers there ({error}); it is like"
-            " tcp://host:8786"
+            f"--scheduler {scheduler}: no Dask scheduler answers there"
+            f" ({str(error) or f'not within {CONNECT_S:g} s'}); it is like tcp://host:8786"
         ) from None
     with client:
         yield client
+
+
+async def _identify(scheduler: str) -> None:
+    """Hear who answers there, if it is a scheduler."""
+    from distributed.core import rpc
+    from distributed.security import Security
+
+    arguments = Security().get_connection_args("client")
+    async with asyncio.timeout(CONNECT_S):
+        async with rpc(scheduler, connection_args=arguments) as there:
+            await there.identity()
+
+
+def _check_address(address: str) -> None:
+    """A LoadError for what is no address like ``tcp://host:8786``."""
+    with contextlib.suppress(ValueError):
+        parts = urlsplit(address)
+        whole = f"{parts.scheme}://{parts.netloc}" == address and parts.scheme in _SCHEMES
+        if whole and parts.hostname and parts.port and "@" not in address:
+            return
+    raise LoadError(
+        "--scheduler: must be the address of a Dask scheduler, like tcp://host:8786 or"
+        " tls://host:8786"
+    )
 
 
 def _places(client: Client) -> dict[str, Place]:

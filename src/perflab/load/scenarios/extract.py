@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from perflab.files import decode_json
 from perflab.load.connection import Field
 
 _MISSING: Final = object()
@@ -25,7 +26,7 @@ class Answer:
         """The body as JSON; None where it is none."""
         if self._json is _MISSING:
             try:
-                self._json = msgspec.json.decode(self.body)
+                self._json = decode_json(self.body, object)
             except (msgspec.DecodeError, UnicodeDecodeError):
                 self._json = None
         return self._json

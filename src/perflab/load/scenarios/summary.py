@@ -72,12 +72,15 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     """How long it went on."""
     thresholds: tuple[Threshold, ...]
     generator: Generator
+    answered: bool = True
+    """Whether the server answered anything that counts, with an error or not."""
 
     @property
     def passed(self) -> bool:
-        """Whether it ran to its end, every threshold holds, and the generator was no limit."""
+        """It ran to its end and was answered, all thresholds hold, the generator was no limit."""
         return (
             self.ended == "done"
+            and self.answered
             and all(threshold.holds for threshold in self.thresholds)
             and not self.generator.void_reason
         )
@@ -97,6 +100,7 @@ def summarise(run: Run) -> Summary:
     """The figures of a run, and its thresholds judged; the warm-up is left out of all but time."""
     scenario, samples = run.scenario, run.samples
     late = float(samples.percentiles_s([0.99], "pacing")[0]) * 1e3
+    total = part(run)
     return Summary(
         title=scenario.title,
         scenario=scenario.path.name,
@@ -109,7 +113,8 @@ def summarise(run: Run) -> Summary:
         ended=run.ended,
         reason=run.reason,
         seconds=run.seconds,
-        total=part(run),
+        total=total,
+        answered=bool(total.statuses),
         steps=tuple(
             StepFigures(name=step.name, figures=part(run, step.name)) for step in scenario.steps
         ),
