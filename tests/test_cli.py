@@ -111,6 +111,33 @@ def test_a_mistake_of_any_command_is_one_line_on_standard_error(
     assert (done.stdout, done.stderr.count("\n")) == ("", 1)
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [["run", "05_realtime"], ["run", "09_scorecard"], ["advise"], ["serve"], ["doctor"]],
+)
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("PERFLAB_CACHE_DIR", "a-file"),
+        ("PERFLAB_CACHE_DIR", "a-file/below"),
+        ("PERFLAB_POSTGRES_IMAGE", "Bad Image!"),
+    ],
+)
+def test_a_bad_setting_is_named_before_anything_starts(
+    arguments: list[str], variable: str, value: str,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    (tmp_path / "a-file").touch()
+    monkeypatch.setenv("PERFLAB_RUNS_DIR", str(tmp_path / "runs"))
+    monkeypatch.setenv(variable, value)
+    done = perflab(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert f"{variable}={value}: " in done.stderr
+    assert "unset it" in done.stderr
+    assert (done.stdout, done.stderr.count("\n")) == ("", 1)
+    assert not (tmp_path / "runs").exists()
+
+
 def test_without_a_command_the_help_is_printed(tmp_path: Path) -> None:
     done = perflab(cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")

@@ -112,6 +112,10 @@ def advise(
     if copy_data and not target:
         raise ParameterError(f"--copy-data copies from the database of {VARIABLE}; set it")
     if copy_data:
+        from perflab.services.ladder import check_settings
+
+        # the target is read before a server is opened
+        check_settings(cast("RungChoice", services), ["postgres"])
         limited = CopyLimits(copy_mib, copy_seconds)
         ddl = _on_copy(target, read, limits, limited, cast("RungChoice", services), profile, seed)
     elif target:
