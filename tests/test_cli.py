@@ -82,6 +82,11 @@ def test_an_out_folder_that_holds_something_is_refused(tmp_path: Path) -> None:
         ["load", "absent.toml", "--duration", "x"],
         ["advise", "--services", "cloud"],
         ["advise", "--workload", "absent.sql"],
+        ["advise", "--out", "."],
+        ["serve", "--accounts", "."],
+        ["serve", "--accounts", "absent/accounts.csv"],
+        ["load", "absent.toml", "--json", "."],
+        ["compare", "absent", "absent", "--markdown", "."],
         *(
             ["advise", option, "inf"]
             for option in (
