@@ -14,6 +14,9 @@ from papermill.exceptions import PapermillExecutionError
 from perflab.paths import notebooks_dir
 from perflab.runs import read_manifest
 
+LONG = "n" * 300
+"""A name that no file system takes."""
+
 
 def perflab(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -103,6 +106,10 @@ def test_an_out_folder_that_holds_something_is_refused(tmp_path: Path) -> None:
         ["run", "01_database", "-p", f"without_indexes={'[' * 50_000}"],
         ["alerts", "absent.toml"],
         ["alerts", "--watch", "nowhere"],
+        ["report", LONG],
+        ["run", "--out", LONG],
+        ["run", "--claims", LONG],
+        ["run", "03_cache", "-p", f"trace={LONG}"],
         ["serve", "--port", "0"],
         ["serve", "--profile", "huge"],
         ["doctor", "--frob"],

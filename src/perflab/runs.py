@@ -117,7 +117,11 @@ class RunFolder:
 
 def check_out(out: Path | None) -> None:
     """A ParameterError if the folder asked for holds something already."""
-    if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
+    try:
+        taken = out is not None and out.exists() and (not out.is_dir() or any(out.iterdir()))
+    except OSError as error:
+        raise ParameterError(f"--out {out}: cannot be used ({error.strerror})") from None
+    if taken:
         raise ParameterError(f"--out {out}: is not empty; name a new folder")
 
 
@@ -157,10 +161,14 @@ def find_run(name: str) -> RunFolder:
         if not found:
             raise ParameterError(f"no run in {below} yet; `perflab run` makes one")
         return RunFolder(found[-1])
-    for path in (Path(name), below / name):
-        if _is_run(path):
-            return RunFolder(path.resolve())
-    if Path(name).is_dir():
+    try:
+        for path in (Path(name), below / name):
+            if _is_run(path):
+                return RunFolder(path.resolve())
+        other = Path(name).is_dir()
+    except OSError as error:
+        raise ParameterError(f"{name}: cannot be looked at ({error.strerror})") from None
+    if other:
         raise ParameterError(
             f"{name}: is no run (it holds none of {', '.join(_SIGNS)}); name a folder of {below}"
         )
