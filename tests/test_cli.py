@@ -106,6 +106,8 @@ def test_an_out_folder_that_holds_something_is_refused(tmp_path: Path) -> None:
         ["run", "01_database", "-p", f"without_indexes={'[' * 50_000}"],
         ["alerts", "absent.toml"],
         ["alerts", "--watch", "nowhere"],
+        ["alerts", "--webhook"],
+        ["alerts", "--prometheus", "--seconds", "1"],
         ["report", LONG],
         ["run", "--out", LONG],
         ["run", "--claims", LONG],
