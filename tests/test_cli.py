@@ -152,6 +152,18 @@ def test_a_bad_setting_is_named_before_anything_starts(
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.parametrize("value", ["a-file", "a-file/below", "~nobody-of-that-name/runs"])
+def test_a_folder_of_runs_that_cannot_be_is_told_before_servers_start(
+    value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a-file").touch()
+    monkeypatch.setenv("PERFLAB_RUNS_DIR", value)
+    done = perflab("run", "05_realtime", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "PERFLAB_RUNS_DIR" in done.stderr
+    assert (done.stdout, done.stderr.count("\n")) == ("", 1)
+
+
 def test_without_a_command_the_help_is_printed(tmp_path: Path) -> None:
     done = perflab(cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")

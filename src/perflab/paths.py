@@ -38,7 +38,10 @@ def runs_dir() -> Path:
     """Where runs go: ``PERFLAB_RUNS_DIR``, else ``runs`` in the checkout or the current folder."""
     chosen = os.environ.get("PERFLAB_RUNS_DIR")
     if chosen:
-        return Path(chosen).expanduser().resolve()
+        try:
+            return Path(chosen).expanduser().resolve()
+        except (OSError, RuntimeError) as error:  # no such user's home, a circle of links
+            raise ConfigError(f"PERFLAB_RUNS_DIR={chosen}: is no folder ({error})") from None
     return (checkout_dir() or Path.cwd()) / "runs"
 
 

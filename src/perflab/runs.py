@@ -116,13 +116,22 @@ class RunFolder:
 
 
 def check_out(out: Path | None) -> None:
-    """A ParameterError if the folder asked for holds something already."""
+    """A ParameterError if the folder asked for holds something, or a run cannot have one."""
+    above = runs_dir() if out is None else out.absolute()
     try:
         taken = out is not None and out.exists() and (not out.is_dir() or any(out.iterdir()))
+        while not above.exists():
+            above = above.parent
     except OSError as error:
         raise ParameterError(f"--out {out}: cannot be used ({error.strerror})") from None
     if taken:
         raise ParameterError(f"--out {out}: is not empty; name a new folder")
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        reason = "may not be written to" if above.is_dir() else "is no folder"
+        raise ParameterError(
+            f"the run's folder cannot be made: {above} {reason};"
+            " choose another with --out or PERFLAB_RUNS_DIR"
+        )
 
 
 def new_run(profile: str, out: Path | None = None) -> RunFolder:
