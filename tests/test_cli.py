@@ -14,6 +14,9 @@ from papermill.exceptions import PapermillExecutionError
 from perflab.paths import notebooks_dir
 from perflab.runs import read_manifest
 
+LONG = "n" * 300
+"""A name that no file system takes."""
+
 
 def perflab(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -82,6 +85,11 @@ def test_an_out_folder_that_holds_something_is_refused(tmp_path: Path) -> None:
         ["load", "absent.toml", "--duration", "x"],
         ["advise", "--services", "cloud"],
         ["advise", "--workload", "absent.sql"],
+        ["advise", "--out", "."],
+        ["serve", "--accounts", "."],
+        ["serve", "--accounts", "absent/accounts.csv"],
+        ["load", "absent.toml", "--json", "."],
+        ["compare", "absent", "absent", "--markdown", "."],
         *(
             ["advise", option, "inf"]
             for option in (
@@ -98,6 +106,12 @@ def test_an_out_folder_that_holds_something_is_refused(tmp_path: Path) -> None:
         ["run", "01_database", "-p", f"without_indexes={'[' * 50_000}"],
         ["alerts", "absent.toml"],
         ["alerts", "--watch", "nowhere"],
+        ["alerts", "--webhook"],
+        ["alerts", "--prometheus", "--seconds", "1"],
+        ["report", LONG],
+        ["run", "--out", LONG],
+        ["run", "--claims", LONG],
+        ["run", "03_cache", "-p", f"trace={LONG}"],
         ["serve", "--port", "0"],
         ["serve", "--profile", "huge"],
         ["doctor", "--frob"],
@@ -108,6 +122,45 @@ def test_a_mistake_of_any_command_is_one_line_on_standard_error(
 ) -> None:
     done = perflab(*arguments, cwd=tmp_path)
     assert done.returncode == 2
+    assert (done.stdout, done.stderr.count("\n")) == ("", 1)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["run", "05_realtime"], ["run", "09_scorecard"], ["advise"], ["serve"], ["doctor"]],
+)
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("PERFLAB_CACHE_DIR", "a-file"),
+        ("PERFLAB_CACHE_DIR", "a-file/below"),
+        ("PERFLAB_POSTGRES_IMAGE", "Bad Image!"),
+    ],
+)
+def test_a_bad_setting_is_named_before_anything_starts(
+    arguments: list[str], variable: str, value: str,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    (tmp_path / "a-file").touch()
+    monkeypatch.setenv("PERFLAB_RUNS_DIR", str(tmp_path / "runs"))
+    monkeypatch.setenv(variable, value)
+    done = perflab(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert f"{variable}={value}: " in done.stderr
+    assert "unset it" in done.stderr
+    assert (done.stdout, done.stderr.count("\n")) == ("", 1)
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("value", ["a-file", "a-file/below", "~nobody-of-that-name/runs"])
+def test_a_folder_of_runs_that_cannot_be_is_told_before_servers_start(
+    value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a-file").touch()
+    monkeypatch.setenv("PERFLAB_RUNS_DIR", value)
+    done = perflab("run", "05_realtime", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "PERFLAB_RUNS_DIR" in done.stderr
     assert (done.stdout, done.stderr.count("\n")) == ("", 1)
 
 

@@ -20,6 +20,17 @@ def test_the_folder_is_made_and_others_may_read(tmp_path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_a_private_file_takes_the_place_of_one_that_others_could_read(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+    path.chmod(0o644)
+    with path.open() as other:  # opened before, it must not show what came later
+        write_whole(path, b"new", mode=0o600)
+        assert other.read() == "old"
+    assert path.read_bytes() == b"new"
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"old")

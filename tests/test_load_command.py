@@ -222,12 +222,26 @@ def test_websockets_end_with_a_code_tables_and_files_too(
     assert "<crowd>" not in page
 
 
+def test_the_figures_of_a_hub_name_it_without_its_query(
+    sockets: Callable[..., tuple[int, str]], tmp_path: Path
+) -> None:
+    files = [tmp_path / "out.json", tmp_path / "out.html"]
+    target = f"ws://127.0.0.1:{next(free_ports())}/hub?token=hush"
+    code, said = sockets(
+        "--target", target, "--json", str(files[0]), "--html", str(files[1]), more="timeout_s = 1"
+    )
+    assert code == 1
+    assert target.partition("?")[0] in said
+    assert "hush" not in said + files[0].read_text() + files[1].read_text()
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
         (["--target", "ws://192.0.2.1"], "192.0.2.1 is not this machine"),
         (["--target", "ws://127.0.0.1:1,ws://192.0.2.1"], "192.0.2.1 is not this machine"),
         (["--target", "http://127.0.0.1:1"], "must begin with ws:// or wss://"),
+        (["--target", "http://a.test/b?hush"], "'http://a.test/b': must begin with ws://"),
         ([], "target: there is none"),
         (["--target", "ws://127.0.0.1:1", "--workers", "2"], "--workers: a WebSocket scenario"),
         (["--target", "ws://127.0.0.1:1", "--metrics-port", "9"], "--metrics-port: a WebSocket"),
@@ -239,4 +253,5 @@ def test_a_mistake_with_websockets_is_one_line(
     code, said = sockets(*arguments)
     assert code == 2
     assert named in said
+    assert "hush" not in said
     assert "Traceback" not in said

@@ -15,11 +15,12 @@ T = TypeVar("T", bound=msgspec.Struct)
 V = TypeVar("V")
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes, mode: int = 0o644) -> None:
     """Write ``content`` to ``path``; a reader sees the old file or the new one, never half.
 
     Makes the folder, writes to where a link leads, and into a pipe or a device as it is. Raises an
-    OSError where the disk does not take it; nothing is left then.
+    OSError where the disk does not take it; nothing is left then. Nobody whom ``mode`` leaves out
+    may read a file at any time, also where one was there that they could.
     """
     if path.exists() and not path.is_file() and not path.is_dir():
         path.write_bytes(content)
@@ -30,7 +31,7 @@ def write_whole(path: Path, content: bytes) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
-        Path(partial).chmod(0o644)
+        Path(partial).chmod(mode)
         Path(partial).replace(path)
     except BaseException:
         Path(partial).unlink(missing_ok=True)

@@ -34,6 +34,16 @@ RungChoice = Literal["auto", "url", "docker", "embedded"]
 PlanCacheMode = Literal["auto", "force_custom_plan", "force_generic_plan"]
 
 
+def _check_file(name: str, value: str) -> None:
+    """A ParameterError where a parameter names no file, or one that may not be looked at."""
+    try:
+        there = Path(value).is_file()
+    except OSError as error:
+        raise ParameterError(f"parameter {name}={value!r}: {error.strerror}") from None
+    if not there:
+        raise ParameterError(f"parameter {name}={value!r}: no such file")
+
+
 class Common(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What every notebook takes."""
 
@@ -59,8 +69,8 @@ class Common(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     def verify(self) -> None:
         """Check what the types cannot: a ParameterError for a name that means nothing."""
         load_profile(self.profile)
-        if self.claims and not Path(self.claims).is_file():
-            raise ParameterError(f"parameter claims={self.claims!r}: no such file")
+        if self.claims:
+            _check_file("claims", self.claims)
 
 
 class DatabaseParameters(Common, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -128,8 +138,7 @@ class CacheParameters(Common, frozen=True, forbid_unknown_fields=True, kw_only=T
         super().verify()
         if not self.trace:
             return
-        if not Path(self.trace).is_file():
-            raise ParameterError(f"parameter trace={self.trace!r}: no such file")
+        _check_file("trace", self.trace)
         # imported here: only a trace is worth waiting for the cache's imports
         from perflab.cache.traces import open_trace
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from pathlib import Path
+
+from perflab.errors import ConfigError
 
 _PACKAGE = Path(__file__).resolve().parent
 _CHECKOUT = _PACKAGE.parent.parent
@@ -35,7 +38,10 @@ def runs_dir() -> Path:
     """Where runs go: ``PERFLAB_RUNS_DIR``, else ``runs`` in the checkout or the current folder."""
     chosen = os.environ.get("PERFLAB_RUNS_DIR")
     if chosen:
-        return Path(chosen).expanduser().resolve()
+        try:
+            return Path(chosen).expanduser().resolve()
+        except (OSError, RuntimeError) as error:  # no such user's home, a circle of links
+            raise ConfigError(f"PERFLAB_RUNS_DIR={chosen}: is no folder ({error})") from None
     return (checkout_dir() or Path.cwd()) / "runs"
 
 
@@ -45,11 +51,12 @@ def cache_dir() -> Path:
     ``PERFLAB_CACHE_DIR``, else ``/var/cache/perflab`` for root (whose home no other user may
     enter, while PostgreSQL must run as another user), else ``$XDG_CACHE_HOME/perflab``.
     The folder is created; where that is not possible a folder below the temporary one serves.
+    One that was chosen and cannot be used is a ConfigError.
     """
     chosen = os.environ.get("PERFLAB_CACHE_DIR")
     if chosen:
-        path = Path(chosen).expanduser().resolve()
-    elif os.geteuid() == 0:
+        return _chosen_cache(chosen)
+    if os.geteuid() == 0:
         path = Path("/var/cache/perflab")
     else:
         home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
@@ -59,6 +66,21 @@ def cache_dir() -> Path:
     except OSError:
         path = Path(tempfile.gettempdir()) / f"perflab-cache-{os.geteuid()}"
         path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _chosen_cache(chosen: str) -> Path:
+    try:
+        path = Path(chosen).expanduser().resolve()
+        path.mkdir(parents=True, exist_ok=True)
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except (OSError, RuntimeError) as error:  # a RuntimeError: no such user's home, a circle
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError(
+            f"PERFLAB_CACHE_DIR={chosen}: cannot be used ({reason});"
+            " name a folder that you may write to, or unset it"
+        ) from None
     return path
 
 

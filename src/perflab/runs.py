@@ -116,9 +116,22 @@ class RunFolder:
 
 
 def check_out(out: Path | None) -> None:
-    """A ParameterError if the folder asked for holds something already."""
-    if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
+    """A ParameterError if the folder asked for holds something, or a run cannot have one."""
+    above = runs_dir() if out is None else out.absolute()
+    try:
+        taken = out is not None and out.exists() and (not out.is_dir() or any(out.iterdir()))
+        while not above.exists():
+            above = above.parent
+    except OSError as error:
+        raise ParameterError(f"--out {out}: cannot be used ({error.strerror})") from None
+    if taken:
         raise ParameterError(f"--out {out}: is not empty; name a new folder")
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        reason = "may not be written to" if above.is_dir() else "is no folder"
+        raise ParameterError(
+            f"the run's folder cannot be made: {above} {reason};"
+            " choose another with --out or PERFLAB_RUNS_DIR"
+        )
 
 
 def new_run(profile: str, out: Path | None = None) -> RunFolder:
@@ -157,10 +170,14 @@ def find_run(name: str) -> RunFolder:
         if not found:
             raise ParameterError(f"no run in {below} yet; `perflab run` makes one")
         return RunFolder(found[-1])
-    for path in (Path(name), below / name):
-        if _is_run(path):
-            return RunFolder(path.resolve())
-    if Path(name).is_dir():
+    try:
+        for path in (Path(name), below / name):
+            if _is_run(path):
+                return RunFolder(path.resolve())
+        other = Path(name).is_dir()
+    except OSError as error:
+        raise ParameterError(f"{name}: cannot be looked at ({error.strerror})") from None
+    if other:
         raise ParameterError(
             f"{name}: is no run (it holds none of {', '.join(_SIGNS)}); name a folder of {below}"
         )

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perflab.load import LoadError, Request, Target
+from perflab.load.request import shown
 
 TARGET = Target("example.org", 8080)
 
@@ -161,3 +162,38 @@ def test_whatever_is_accepted_is_read_as_exactly_this_request(
     names = [name.lower() for name, _ in headers]
     added = ("host" not in names) + 1
     assert len(parsed.fields) == len(headers) + added
+
+
+@pytest.mark.parametrize(
+    ("url", "seen"),
+    [
+        ("http://a.test:81/b/c?token=hush#hush", "http://a.test:81/b/c"),
+        ("ws://me:hush@a.test:81/b?at=hush@hush", "ws://a.test:81/b"),
+        ("me:hush@a.test", "a.test"),
+        ("http://a.test/@b", "http://a.test/@b"),
+        ("http://me:hu/sh@a.test", "http://…"),
+        ("http://me:hu?sh@a.test", "http://…"),
+        ("a.test/?hush=http://b", "a.test/"),
+    ],
+)
+def test_messages_show_no_secret_of_a_url(url: str, seen: str) -> None:
+    assert shown(url) == seen
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://a.test/?token=hush", "http://me:hush@a.test", "me:hush@a.test", "?hush",
+        "http://a.test:x?hush", "http://a.test:hush@b:x", "http://[::1?hush",
+    ],
+)  # fmt: skip
+def test_an_error_about_a_url_repeats_no_secret(url: str) -> None:
+    with pytest.raises(LoadError) as caught:
+        Target.from_url(url)
+    assert "hush" not in str(caught.value)
+
+
+def test_an_error_about_a_path_repeats_no_query() -> None:
+    with pytest.raises(LoadError, match="not '/items'") as caught:
+        Request("GET", "/items?token=hush hush")
+    assert "hush" not in str(caught.value)

@@ -20,6 +20,7 @@ from perflab.cli.advice_printed import (
     print_unchanged,
 )
 from perflab.cli.console import console, progress_bars
+from perflab.cli.outputs import check_output, write_output
 from perflab.cli.proof_printed import print_proof
 from perflab.cli.slow_printed import print_slow
 from perflab.cli.upkeep_printed import print_findings, print_upkeep
@@ -102,8 +103,7 @@ def advise(
     if services not in get_args(RungChoice):
         known = ", ".join(get_args(RungChoice))
         raise ParameterError(f"services={services!r} is unknown; choose one of {known}")
-    if out is not None and not out.parent.is_dir():
-        raise ParameterError(f"--out {out}: there is no folder {out.parent}")
+    check_output("--out", out)
     limits = Limits(per_table=per_table)
     if max_mib:
         limits = Limits(per_table=per_table, total_bytes=round(max_mib * 2**20))
@@ -112,6 +112,10 @@ def advise(
     if copy_data and not target:
         raise ParameterError(f"--copy-data copies from the database of {VARIABLE}; set it")
     if copy_data:
+        from perflab.services.ladder import check_settings
+
+        # the target is read before a server is opened
+        check_settings(cast("RungChoice", services), ["postgres"])
         limited = CopyLimits(copy_mib, copy_seconds)
         ddl = _on_copy(target, read, limits, limited, cast("RungChoice", services), profile, seed)
     elif target:
@@ -120,7 +124,7 @@ def advise(
     else:
         ddl = _on_lab(read, cast("RungChoice", services), profile, seed, limits)
     if out is not None:
-        out.write_text("".join(f"{line};\n" for line in ddl), encoding="utf-8")
+        write_output("--out", out, "".join(f"{line};\n" for line in ddl))
         console.print(f"written: {out}", soft_wrap=True)
 
 

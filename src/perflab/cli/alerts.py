@@ -59,6 +59,9 @@ def alerts(
         raise ParameterError(f"setting={setting!r} is unknown; choose lab or production")
     if prometheus and watch:
         raise ParameterError("--prometheus and --watch: choose one of them")
+    if not watch and (webhook or seconds is not None):
+        option = "--webhook" if webhook else "--seconds"
+        raise ParameterError(f"{option}: is for watching; add --watch URL")
     if every < _SHORTEST_S:
         raise ParameterError(f"every={every:g}: must be at least {_SHORTEST_S:g}")
     rules = load_rules(file or data_dir() / "alerts.toml")

@@ -34,4 +34,8 @@ def check_batch(
     profile = load_profile(first.profile)
     plan = load_claims(Path(first.claims) if first.claims else None)
     check_out(out)
+    # imported here: the mistakes above should not wait for what servers need
+    from perflab.services.ladder import check_settings
+
+    check_settings(first.services)
     return Checked(parameters, profile, plan)

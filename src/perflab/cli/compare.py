@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from perflab.cli.console import console
-from perflab.errors import ParameterError
+from perflab.cli.outputs import check_output, write_output
 
 if TYPE_CHECKING:
     from perflab.studies.regression import Order
@@ -41,6 +41,7 @@ def compare(
     from perflab.report.regression import comparison_markdown, print_comparison
     from perflab.studies import regression as study
 
+    check_output("--markdown", markdown, makes_folder=True)
     this, that = study.read_run(run), study.read_run(base)
     report = study.compare(
         this,
@@ -56,10 +57,8 @@ def compare(
     print_comparison(console, report.first, every=every, again=again)
     console.print(escape(report.conclusion), soft_wrap=True)
     if markdown is not None:
-        _write_page(
-            markdown,
-            comparison_markdown(report.conclusion, report.first, report.remarks, again=again),
-        )
+        page = comparison_markdown(report.conclusion, report.first, report.remarks, again=again)
+        write_output("--markdown", markdown, page)
     if report.failing:
         raise typer.Exit(1)
 
@@ -71,12 +70,3 @@ def _run_again(order: Order) -> None:
         console.print(f"suspected: {escape(reason)}", soft_wrap=True)
     console.print(f"running {', '.join(order.notebooks)} again into {order.folder}", soft_wrap=True)
     run_batch(list(order.notebooks), order.common, order.notebooks, order.folder)
-
-
-def _write_page(path: Path, page: str) -> None:
-    from perflab.files import write_whole
-
-    try:
-        write_whole(path, page.encode())
-    except OSError as error:
-        raise ParameterError(f"--markdown {path}: cannot be written ({error.strerror})") from None

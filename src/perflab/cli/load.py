@@ -12,6 +12,7 @@ from perflab.cli.console import console
 from perflab.cli.load_given import Given
 from perflab.cli.load_http import load_server
 from perflab.cli.load_sockets import load_hub
+from perflab.cli.outputs import check_output
 from perflab.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -58,9 +59,8 @@ def load(
     # imported here: `perflab --help` should not wait for numpy and the engine
     from perflab.realtime.scenarios.scenario import is_websocket
 
-    for option, path in (("--json", json), ("--html", html)):
-        if path is not None and not path.parent.is_dir():
-            raise ParameterError(f"{option} {path}: there is no folder {path.parent}")
+    check_output("--json", json)
+    check_output("--html", html)
     given = Given(
         file=file,
         target=target,

@@ -16,6 +16,7 @@ import typer
 from rich.markup import escape
 
 from perflab.cli.console import console, progress_bars
+from perflab.cli.outputs import check_output
 from perflab.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -54,8 +55,7 @@ def serve(
     sizes = load_profile(profile)
     ports = {"--port": port} if hub_port is None else {"--port": port, "--hub-port": hub_port}
     check_ports(ports)
-    if accounts is not None and not accounts.parent.is_dir():
-        raise ParameterError(f"--accounts {accounts}: there is no folder {accounts.parent}")
+    check_output("--accounts", accounts)
 
     from perflab.datasets import Datasets, shared_buffers_mb, template_name
     from perflab.services import PostgresSettings, open_services

@@ -20,6 +20,22 @@ _HOST: Final = re.compile(r"[0-9A-Za-z._\-]+|[0-9A-Fa-f:.]+(%[0-9A-Za-z._\-]+)?"
 _OURS: Final = frozenset({"content-length", "transfer-encoding", "upgrade"})
 
 
+def shown(url: str) -> str:
+    """A URL as messages show it: scheme, host, port and path; the rest may hold secrets."""
+    begin = re.match(r"([A-Za-z][A-Za-z0-9+.\-]*://)?", url)
+    scheme = begin[0] if begin else ""
+    authority = re.split(r"[/?#]", url[len(scheme) :], maxsplit=1)[0]
+    rest = url[len(scheme) + len(authority) :]
+    host = authority.rpartition("@")[2]
+    if "@" in rest and not re.fullmatch(r"[^:]*(:\d*)?", host):
+        return f"{scheme}…"  # what looks like the host is a login with a / or ? in it
+    return scheme + host + _without_query(rest)
+
+
+def _without_query(target: str) -> str:
+    return re.split(r"[?#]", target, maxsplit=1)[0]
+
+
 class Target(msgspec.Struct, frozen=True):
     """A server that speaks HTTP/1.1, over TLS where its scheme is https.
 
@@ -47,14 +63,17 @@ class Target(msgspec.Struct, frozen=True):
         try:
             parts = urlsplit(url)
             host, port = parts.hostname, parts.port
-        except ValueError as error:
-            raise LoadError(f"url: {url!r}: {error}") from None
+        except ValueError:
+            # a reason that quotes the URL quotes all of it
+            raise LoadError(f"url: {shown(url)!r} is none: its host or port is wrong") from None
         if parts.username is not None:
             raise LoadError("url: a user name and a password go into a header, not into the URL")
         if not host:
-            raise LoadError(f"url: must be like http://host:port, not {url!r}")
+            raise LoadError(f"url: must be like http://host:port, not {shown(url)!r}")
         if parts.path not in ("", "/") or parts.query or parts.fragment:
-            raise LoadError(f"url: {url!r} has a path; give it to the requests instead")
+            raise LoadError(
+                f"url: {shown(url)!r} has a path or a query; give it to the requests instead"
+            )
         if port is None:
             port = 443 if parts.scheme == "https" else 80
         return cls(host, port, parts.scheme)
@@ -100,7 +119,7 @@ class Request(msgspec.Struct, frozen=True):
         ):
             raise LoadError(
                 f"target: must begin with / and hold printable ASCII without blanks and #, "
-                f"not {self.target!r}; percent-encode the rest"
+                f"not {_without_query(str(self.target))!r}; percent-encode the rest"
             )
         if not isinstance(self.headers, tuple):
             raise LoadError(f"headers: must be a tuple of pairs, not {self.headers!r}")

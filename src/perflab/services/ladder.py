@@ -11,6 +11,7 @@ from typing import Literal, Protocol, Self, cast
 
 import msgspec
 
+from perflab.paths import cache_dir
 from perflab.services.account import server_account
 from perflab.services.addresses import (
     SERVICE_NAMES,
@@ -165,6 +166,7 @@ def open_services(
     unknown = set(only) - set(SERVICE_NAMES)
     if unknown:
         raise ServiceError(f"only={sorted(unknown)} is unknown; choose from {SERVICE_NAMES}")
+    check_settings(rung, only)
     chosen = {name: _choose(name, rung) for name in SERVICE_NAMES if name in only}
     sweep()
     home = Home(server_account())
@@ -184,6 +186,18 @@ def open_services(
         home,
         edge=next((server for server in servers if isinstance(server, Nginx)), None),
     )
+
+
+def check_settings(
+    rung: Rung | Literal["auto"], only: Collection[ServiceName] = SERVICE_NAMES
+) -> None:
+    """A PerflabError for a cache or an image that was chosen and can never serve."""
+    cache_dir()
+    if rung in ("auto", "docker"):
+        from perflab.services.docker.images import image_name
+
+        for name in only:
+            image_name(name)
 
 
 def attach_services(path: Path) -> Services:

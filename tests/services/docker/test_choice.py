@@ -19,6 +19,7 @@ from perflab.doctor import examine
 from perflab.services import RungUnavailable, open_services, probe
 from perflab.services.addresses import ServiceName
 from perflab.services.docker import engine, images
+from perflab.services.errors import ServiceError
 
 from .stub import StubDaemon, stub_daemon
 
@@ -260,3 +261,28 @@ def test_auto_takes_docker_where_the_image_is_here(
     image = os.environ[variable.replace("PERFLAB_", "PERFLAB_TEST_")]
     monkeypatch.setenv(variable, image)
     assert note(service).startswith(f"{service}: docker (image {image} in Docker ")
+
+
+@pytest.mark.parametrize(
+    ("name", "usable"),
+    [
+        ("postgres:18-alpine", True),
+        ("localhost:5000/team/pg_17--x:a.B-c", True),
+        ("ghcr.io/x/y@sha256:" + "0" * 64, True),
+        ("sha256:" + "a" * 64, True),
+        ("Upper", False),
+        ("two words", False),
+        ("postgres:", False),
+        ("https://ghcr.io/x", False),
+        ("-x", False),
+    ],
+)
+def test_a_name_that_no_image_can_have_is_refused_by_its_variable(
+    name: str, usable: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PERFLAB_POSTGRES_IMAGE", name)
+    if usable:
+        assert images.image_name("postgres") == name
+    else:
+        with pytest.raises(ServiceError, match=r"PERFLAB_POSTGRES_IMAGE=.*unset it"):
+            images.image_name("postgres")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 from perflab.config import error_at, load_toml, read_toml
 from perflab.load.arrivals import positive
 from perflab.load.errors import LoadError
-from perflab.load.request import Target
+from perflab.load.request import Target, shown
 from perflab.load.scenarios.arriving import check_arrival
 from perflab.load.scenarios.conditions import Condition, parse
 from perflab.load.scenarios.feeders import USER, read_feeders
@@ -130,8 +131,8 @@ def _target(url: str) -> Target:
     """Where an address leads to; a path is the hub's affair."""
     scheme, _, rest = url.partition("://")
     if scheme not in _SCHEMES:
-        raise LoadError(f"url: {url!r}: must begin with ws:// or wss://")
-    return Target.from_url(f"{_SCHEMES[scheme]}://{rest.partition('/')[0]}")
+        raise LoadError(f"url: {shown(url)!r}: must begin with ws:// or wss://")
+    return Target.from_url(f"{_SCHEMES[scheme]}://{re.split(r'[/?#]', rest, maxsplit=1)[0]}")
 
 
 def _tokens(path: Path, file: SocketFile, data: Mapping[str, Path], seed: int) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from perflab.load.request import shown
 from perflab.load.samples import MOST_BUSY_SHARE, MOST_LATE_S
 from perflab.load.scenarios.summary import Generator, RunSummary, Threshold
 from perflab.realtime.messages import Lane
@@ -36,7 +37,7 @@ def summarise_sockets(run: SocketRun) -> SocketSummary:
     return SocketSummary(
         title=scenario.title,
         scenario=scenario.path.name,
-        target=", ".join(scenario.endpoints),
+        target=", ".join(map(shown, scenario.endpoints)),
         began=datetime.fromtimestamp(run.began_unix_s, UTC).isoformat(timespec="seconds"),
         seed=scenario.seed,
         duration_s=scenario.duration_s,

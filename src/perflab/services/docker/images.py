@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import sys
 import time
 from collections.abc import Generator
@@ -17,7 +18,7 @@ from perflab.paths import cache_dir
 from perflab.progress import in_kernel, progress
 from perflab.services.addresses import ServiceName
 from perflab.services.docker.engine import DAEMON_ERRORS, NoDaemon, connect, explain
-from perflab.services.errors import RungUnavailable
+from perflab.services.errors import RungUnavailable, ServiceError
 
 IMAGE_ENV: dict[ServiceName, str] = {
     "postgres": "PERFLAB_POSTGRES_IMAGE",
@@ -29,6 +30,13 @@ _USUAL: dict[ServiceName, str] = {
     "redis": "redis:8-alpine",
     "edge": "nginx:1-alpine",
 }
+_PART = r"[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*"
+_NAME = re.compile(
+    rf"(?:(?:[A-Za-z0-9.\-]+|\[[0-9A-Fa-f:]+\])(?::\d+)?/)?{_PART}(?:/{_PART})*"
+    r"(?::[\w][\w.\-]{0,127})?(?:@[a-z0-9+._\-]+:[0-9a-fA-F]{32,})?",
+    re.ASCII,
+)
+"""https://pkg.go.dev/github.com/distribution/reference: host, path, tag and digest."""
 _REMEMBERED_S = 24 * 3600.0
 _UNASKED_S = 60.0
 """How long a process may pull in all, where nobody asked for it."""
@@ -41,8 +49,17 @@ _spent_s = 0.0
 
 
 def image_name(service: ServiceName) -> str:
-    """The image a service is made of: the usual one, or the one that the user named."""
-    return os.environ.get(IMAGE_ENV[service], "").strip() or _USUAL[service]
+    """The image a service is made of: the usual one, or the one that the user named.
+
+    A ServiceError where that is no name of an image.
+    """
+    name = os.environ.get(IMAGE_ENV[service], "").strip() or _USUAL[service]
+    if not _NAME.fullmatch(name):
+        raise ServiceError(
+            f"{IMAGE_ENV[service]}={name}: is no name of an image; write it like"
+            f" {_USUAL[service]}, or unset it"
+        )
+    return name
 
 
 def find_image(client: Any, name: str) -> Any | None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
-import os
+import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
+from perflab.files import write_whole
 from perflab.realtime.tokens import Tokens
 from perflab.studies.api.site import Person
 
@@ -41,11 +42,11 @@ def write_hub_tokens(path: Path, hub: Tokens, count: int) -> None:
 
 
 def _write(path: Path, columns: list[str], rows: Iterable[Sequence[str | int]]) -> None:
-    private = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(private, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(columns)
-        writer.writerows(rows)
+    table = io.StringIO(newline="")
+    writer = csv.writer(table)
+    writer.writerow(columns)
+    writer.writerows(rows)
+    write_whole(path, table.getvalue().encode(), mode=0o600)
 
 
 def address_of(number: int) -> str:
