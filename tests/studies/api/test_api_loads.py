@@ -274,7 +274,7 @@ def test_the_labs_own_targets_are_judged_by_its_rule(
     every_s: float, latency_s: float, late_s: float, verdicts: list[str]
 ) -> None:
     loads = (reading([latency_s] * 20_000, late_s=late_s, every_s=every_s),) * 3
-    found = Throughput((Crowd(PAGES, 200, loads),), Crowd("open", 200, loads), 1.0, 1)
+    found = Throughput((Crowd(PAGES, 200, loads),), (Crowd("open", 200, loads),), 1)
     rate, wait = judge_throughput(found)
     assert [rate.verdict.word, wait.verdict.word] == verdicts
     assert (rate.target.target, wait.target.target) == (12_000, 25)

@@ -156,7 +156,7 @@ def test_throughput_counts_whole_answers_over_all_identities_with_the_limiter_on
     once = msgspec.structs.replace(SIZES_HERE, repetitions=1)
     found = measure_throughput(api.served, api.people, once, 1)
     assert found.identities == len(api.people)
-    for crowd in (*found.closed, found.open):
+    for crowd in (*found.closed, *found.opened):
         assert crowd.answers > 0
         assert crowd.others == 0, crowd.label
     assert {one.samples.statuses.keys() == {304} for one in found.of(NOT_MODIFIED).readings} == {
