@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from event_loop import run
+from perflab.own_loop import OwnLoop
 from perflab.redis_link import Batcher, Outcome
 
 LONG_S = 60.0
@@ -32,6 +33,7 @@ class Server:
 
     def batcher(self, **options: Any) -> Batcher[int, int]:
         settings: dict[str, Any] = {
+            "home": OwnLoop("Batcher", RuntimeError),
             "failures": (OSError, TimeoutError),
             "budget_s": LONG_S,
             "give_up_s": LONG_S,

@@ -11,6 +11,7 @@ import redis.exceptions
 
 from event_loop import run, until
 from perflab.errors import PerflabError
+from perflab.own_loop import OwnLoop
 from perflab.redis_link import Command, Guard, Link, RedisUrlError, insisting, open_link
 
 
@@ -44,6 +45,7 @@ class Stand:
 def guard_of(stand: Link, ask: Callable[[], Awaitable[object]], budget_s: float = 20.0) -> Guard:
     return Guard(
         stand,
+        home=OwnLoop("Guard", RuntimeError),
         reach=lambda: stand.call(("PING",)),
         probe=ask,
         budget_s=budget_s,

@@ -250,7 +250,6 @@ class RateLimiter(Closing):
         outcomes, shared = self._outcomes, self._shared
         if shared is None:
             return outcomes.of_this_process(parts, now_us)
-        shared.home.check()
         asked_at = self._clock()
         if now is None and self._denied:
             remembered = outcomes.remembered(parts, asked_at)
@@ -263,6 +262,7 @@ class RateLimiter(Closing):
             if handed_out is not None:
                 return handed_out
         if shared.circuit.is_open:
+            shared.home.check()
             return outcomes.of_outage(parts, now_us)
         if leased:
             found = await outcomes.leases.ask(

@@ -74,6 +74,7 @@ class SharedStore:
         """Charges taken back because another slot denied."""
         self._guard = Guard(
             link,
+            home=self.home,
             reach=lambda: link.call(self._calls.check([self._probe])),
             probe=lambda: self.ask(self._probe),
             budget_s=budget_s,

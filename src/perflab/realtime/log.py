@@ -119,6 +119,7 @@ class ChannelLog:
         probe: Command = ("EXISTS", f"{prefix}{{probe}}")  # of one key, for a cluster
         self._guard = Guard(
             self.link,
+            home=self._home,
             reach=lambda: self.link.call(probe),
             probe=lambda: self._calls.ask(probe),
             budget_s=budget_s,

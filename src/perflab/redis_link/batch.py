@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, Literal, TypeVar
 
+from perflab.own_loop import OwnLoop
+
 Q = TypeVar("Q")
 R = TypeVar("R")
 Outcome = Literal["answered", "slow", "failed"]
@@ -38,6 +40,7 @@ class Batcher(Generic[Q, R]):
 
     Args:
         run: takes the items of a batch and returns a result for each.
+        home: the event loop that all of it belongs to; looked at once a batch.
         failures: what ``run`` raises when the server fails; everybody waiting then gets None.
         budget_s: how long an answer may take. Where the event loop itself was too busy to look,
             which shows in the timer being late, an answer gets as much time once more.
@@ -52,6 +55,7 @@ class Batcher(Generic[Q, R]):
         self,
         run: Callable[[list[Q]], Awaitable[Sequence[R]]],
         *,
+        home: OwnLoop,
         failures: tuple[type[BaseException], ...],
         budget_s: float,
         give_up_s: float,
@@ -61,6 +65,7 @@ class Batcher(Generic[Q, R]):
         unclaimed: Callable[[Q], None] | None = None,
     ) -> None:
         self._run = run
+        self._home = home
         self._failures = failures
         self._budget_s = budget_s
         self._give_up_s = give_up_s
@@ -77,7 +82,10 @@ class Batcher(Generic[Q, R]):
         """How many were sent."""
 
     def ask(self, item: Q, weight: int = 1) -> asyncio.Future[R | None]:
-        """A future of the item's result; None if there was none in time. It raises nothing."""
+        """A future of the item's result; None if there was none in time. It raises nothing.
+
+        The first of a batch is refused in another loop than ``home``.
+        """
         batch = self._filling
         if batch is None or batch.weight + weight > self._max_weight:
             batch = self._begin()
@@ -100,6 +108,7 @@ class Batcher(Generic[Q, R]):
             self._let_go(batch)  # one whose task had not begun
 
     def _begin(self) -> _Batch[Q, R]:
+        self._home.check()
         loop = asyncio.get_running_loop()
         batch = self._filling = _Batch[Q, R](loop)
         batch.timer = loop.call_at(batch.began_at + self._budget_s, self._expire, batch)

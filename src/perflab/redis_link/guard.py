@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 
 from perflab.errors import PerflabError
+from perflab.own_loop import OwnLoop
 from perflab.redis_link.batch import Batcher, Outcome
 from perflab.redis_link.circuit import Circuit
 from perflab.redis_link.link import FAILURES, Link, reason
@@ -24,6 +25,7 @@ class Guard:
 
     Args:
         link: the connections; closed with this.
+        home: the event loop that they belong to.
         reach: asks the server anything and raises one of FAILURES; it may have to connect.
         probe: asks through a batch, within the budget; None where no answer came.
         budget_s: how long a caller waits.
@@ -36,6 +38,7 @@ class Guard:
         self,
         link: Link,
         *,
+        home: OwnLoop,
         reach: Callable[[], Awaitable[object]],
         probe: Callable[[], Awaitable[object]],
         budget_s: float,
@@ -46,6 +49,7 @@ class Guard:
         self.link = link
         self.timeout_s = timeout_s
         self.circuit = Circuit(self._is_well, failures=failures, probe_s=probe_s)
+        self._home = home
         self._reach = reach
         self._probe = probe
         self._budget_s = budget_s
@@ -62,6 +66,7 @@ class Guard:
         return self._kept(
             Batcher(
                 run,
+                home=self._home,
                 failures=FAILURES,
                 budget_s=self._budget_s,
                 give_up_s=self.timeout_s,
@@ -84,6 +89,7 @@ class Guard:
         return self._kept(
             Batcher(
                 run,
+                home=self._home,
                 failures=FAILURES,
                 budget_s=timeout_s,
                 give_up_s=timeout_s,

@@ -19,7 +19,6 @@ from perflab.cache.redis.keys import Keys
 from perflab.cache.redis.scripts import FILL, RELEASE, TAKE, VERSION
 from perflab.cache.redis.server import Server
 from perflab.cache.redis.stats import Counters
-from perflab.own_loop import OwnLoop
 from perflab.redis_link import Command
 
 FIRST_POLL_S: Final = 0.002
@@ -68,7 +67,7 @@ class Leasing:
         self._count = Counters()
         self._refusing_until = float("-inf")
         self._tagged = lru_cache(_TAG_SETS)(self._names_of_tags)
-        self._home = OwnLoop("RedisTier", CacheError)
+        self._home = server.home
 
     async def lease(
         self,

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from perflab.cache.entry import Invalidation
 from perflab.cache.redis.channel import messages
 from perflab.cache.redis.link import mget, purge
+from perflab.own_loop import OwnLoop
 from perflab.redis_link import Batcher, Command, Guard, Link, Outcome
 
 _NAMES_A_BATCH: Final = 1_000
@@ -33,6 +34,7 @@ class Server:
 
     Args:
         link: the connections; closed with this.
+        home: the event loop that they belong to.
         budget_s: how long a caller waits.
         timeout_s: for connecting, and until a batch that hangs is given up.
         failures: how many in a row open the breaker.
@@ -46,6 +48,7 @@ class Server:
         self,
         link: Link,
         *,
+        home: OwnLoop,
         budget_s: float,
         timeout_s: float,
         failures: int,
@@ -55,9 +58,11 @@ class Server:
         channel: str,
     ) -> None:
         self._link = link
+        self.home: Final = home
         self._channel = channel
         self._guard = Guard(
             link,
+            home=home,
             reach=lambda: mget(link, [probe]),
             probe=lambda: self.read([probe]),
             budget_s=budget_s,

@@ -32,6 +32,7 @@ from perflab.cache.redis.link import RedisUnavailable
 from perflab.cache.redis.server import Server
 from perflab.cache.redis.stats import RedisStats
 from perflab.closing import Closing
+from perflab.own_loop import OwnLoop
 from perflab.redis_link import insisting, open_link
 
 _MISS: Final = Fetched("miss")
@@ -102,6 +103,7 @@ class RedisTier(Leasing, Closing):
         self._probe_s = probe_s
         server = Server(
             self._link,
+            home=OwnLoop("RedisTier", CacheError),
             budget_s=budget_s,
             timeout_s=timeout_s,
             failures=failures,
@@ -145,11 +147,11 @@ class RedisTier(Leasing, Closing):
 
     async def get(self, key: str, tags: Sequence[str] = (), codec: Codec | None = None) -> Fetched:
         """What is stored under ``key``, if it was filled under exactly these tags."""
-        self._home.check()
         tags, versions = self._tagged(tags if type(tags) is tuple else check_tags(tags))
         name = self._keys.value(check_name(key))
         count = self._count
         if self._circuit.is_open:
+            self._home.check()
             count.unavailable += 1
             return _UNAVAILABLE
         try:
