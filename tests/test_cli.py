@@ -11,7 +11,7 @@ import papermill
 import pytest
 from papermill.exceptions import PapermillExecutionError
 
-from perflab.paths import notebooks_dir
+from perflab.paths import data_dir, notebooks_dir
 from perflab.runs import read_manifest
 
 LONG = "n" * 300
@@ -171,12 +171,17 @@ def test_without_a_command_the_help_is_printed(tmp_path: Path) -> None:
 
 
 def test_a_run_records_what_ran_however_it_was_written(tmp_path: Path) -> None:
+    claims = data_dir() / "claims.toml"
+    mine = tmp_path / "mine.toml"
+    mine.write_text(claims.read_text().replace("title = ", "title = 'Mine' # ", 1))
     written = ["-p", "seed=7", "-p", "profile", "standard", "-p", "run=newest"]
+    written += ["-p", "claims=mine.toml"]
     done = perflab("run", "09_scorecard", *written, "--out", "run", cwd=tmp_path)
     assert done.returncode in (0, 1), done.stderr  # 1 where there is no run yet to be shown
     manifest = read_manifest(tmp_path / "run" / "run.json")
     assert (manifest.profile, manifest.seed) == ("standard", 7)
     assert manifest.notebooks[0].parameters == {"run": "newest"}
+    assert (tmp_path / "run" / "claims.toml").read_bytes() == mine.read_bytes()
 
 
 def test_doctor_names_the_servers_and_what_it_looked_at(tmp_path: Path) -> None:

@@ -61,10 +61,10 @@ def run(
         "seed": seed,
         "claims": claims,
     }
-    if claims:
-        common["claims"] = str(Path(claims).resolve())
     given = parse_assignments(parameter or [], chosen)
     common |= take_common(given)  # -p seed=7 is --seed 7
+    if common["claims"]:
+        common["claims"] = str(Path(str(common["claims"])).resolve())
     check_batch(chosen, common, given, out)
     # imported here: the line about a mistake should not wait for pandas, matplotlib and papermill
     from perflab.cli.session import run_batch
