@@ -45,6 +45,8 @@ LONGEST_S: Final = 1.0
 """Of one load: more of them, and somebody's quota of a thousand would be used up."""
 OPEN_S: Final = LONGEST_S
 """Of one load of open arrivals, whatever the profile: a 99th percentile needs many requests."""
+OPEN_EACH: Final = 12
+"""But not more of each identity than these; a crowd of a hundred has shorter loads."""
 
 PAGES: Final = "pages of ten tasks"
 UNLEASED: Final = "pages, each check of the limiter in Redis"
@@ -193,7 +195,8 @@ def measure_throughput(
             step(label, len(turns) + number, total)
         _again(served[FULL], pages)
         rate = max(1.0, OPEN_SHARE * rates[label])
-        load = partial(served[FULL].open, pages, rate, OPEN_S, seed + number)
+        seconds = min(OPEN_S, OPEN_EACH * len(crowd) / rate)
+        load = partial(served[FULL].open, pages, rate, seconds, seed + number)
         opened[label].append(unspoilt(load))
     return Throughput(
         closed,
